@@ -1,0 +1,10 @@
+//! Logboom, a log router: many apps' messages come in, a token on each says whose it is, and each
+//! app's messages are kept in one channel, from which tails, drains and history read by cursor.
+//!
+//! Modules are ranked and import downwards only; ARCHITECTURE.md has the picture and the map.
+
+pub mod clock;
+pub mod id;
+pub mod limits;
+pub mod shutdown;
+pub mod telemetry;

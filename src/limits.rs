@@ -1,0 +1,225 @@
+//! Every fixed bound of the program, with its unit and its reason. Bounds that an operator may
+//! move are keys of the configuration; their outer limits stand here too.
+
+use std::time::Duration;
+
+/// Longest channel id. RFC 5424 names no channel; this leaves room for any app name or UUID.
+pub const CHANNEL_ID_BYTES_MAX: usize = 128;
+
+/// Longest token, `t.` included: 38 bytes for a UUID, some room for tokens moved from elsewhere.
+pub const TOKEN_BYTES_MAX: usize = 64;
+
+/// Longest token name: it becomes the APP-NAME of messages (RFC 5424, 6.2.5).
+pub const SOURCE_BYTES_MAX: usize = 48;
+
+/// Longest TIMESTAMP, HOSTNAME, APP-NAME, PROCID or MSGID that is taken for one: its length is
+/// stored in one byte. RFC 5424 allows at most 255 (HOSTNAME).
+pub const FIELD_BYTES_MAX: usize = 255;
+
+/// Longest structured data that is taken for it: its length is stored in two bytes.
+pub const SD_BYTES_MAX: usize = 65_535;
+
+/// Greatest PRI (RFC 5424, 6.2.1).
+pub const PRI_MAX: u8 = 191;
+
+/// PRI of a message whose own is missing or out of range: user.notice (RFC 3164, 4.3.3).
+pub const PRI_DEFAULT: u8 = 13;
+
+/// Smallest segment: what a channel with a few messages costs.
+pub const SEGMENT_BYTES_MIN: usize = 4 * 1024;
+
+/// Greatest segment: a busy channel turns one over every few hundred messages.
+pub const SEGMENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Greatest `frame_bytes_max`: a record of it, header included, must fit one segment.
+pub const FRAME_BYTES_LIMIT: usize = 128 * 1024;
+
+/// Default of `frame_bytes_max`.
+pub const FRAME_BYTES_DEFAULT: usize = 64 * 1024;
+
+/// One read of a connection: many messages per system call (see benches/RESULTS.md).
+pub const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// Smallest `channel_bytes_max`: two segments of the greatest size, so that one can be read while
+/// the other is written.
+pub const CHANNEL_BYTES_LIMIT_MIN: usize = 2 * SEGMENT_BYTES_MAX;
+
+/// Default of `channel_bytes_max`.
+pub const CHANNEL_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+
+/// Drains of one channel; Logplex allowed 5 or 6.
+pub const DRAINS_PER_CHANNEL_MAX: usize = 100;
+
+/// Tokens of one channel.
+pub const TOKENS_PER_CHANNEL_MAX: usize = 1_000;
+
+/// Channels of one node.
+pub const CHANNELS_MAX: usize = 5_000_000;
+
+/// Credentials of one node: each request looks one up.
+pub const CREDENTIALS_MAX: usize = 10_000;
+
+/// Sessions that wait to be opened or are open.
+pub const SESSIONS_MAX: usize = 100_000;
+
+/// Lines a session may ask for; more than any channel holds.
+pub const SESSION_LINES_MAX: u64 = 10_000_000;
+
+/// Body of an API request (JSON).
+pub const API_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Body of `POST /logs`, after decompression. Logplex took 8,000,000 bytes.
+pub const LOGS_BODY_BYTES_MAX: usize = 8_000_000;
+
+/// Header block of an HTTP request.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Greatest `batch_bytes_max` of a drain.
+pub const BATCH_BYTES_LIMIT: usize = 8 * 1024 * 1024;
+
+/// Default of `batch_bytes_max`: Logplex's 100 KiB.
+pub const BATCH_BYTES_DEFAULT: usize = 100 * 1024;
+
+/// Own headers of an HTTP drain.
+pub const DRAIN_HEADERS_MAX: usize = 32;
+
+/// One header value, URL, filter or certificate chain given through the API.
+pub const OPTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Rows of one page of an API list.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Answered frames remembered for de-duplication of `POST /logs`, over all tokens.
+pub const FRAME_IDS_MAX: usize = 100_000;
+
+/// Changes that wait for the store.
+pub const CHANGES_WAITING_MAX: usize = 1_024;
+
+/// What one datagram can hold (RFC 768).
+pub const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+const _: () = assert!(FRAME_BYTES_DEFAULT <= FRAME_BYTES_LIMIT);
+const _: () = assert!(2 * FRAME_BYTES_LIMIT <= SEGMENT_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_MAX);
+const _: () = assert!(CHANNEL_BYTES_LIMIT_MIN <= CHANNEL_BYTES_DEFAULT);
+const _: () = assert!(BATCH_BYTES_DEFAULT <= BATCH_BYTES_LIMIT);
+const _: () = assert!(FRAME_BYTES_LIMIT <= BATCH_BYTES_LIMIT);
+const _: () = assert!(FIELD_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(SD_BYTES_MAX <= u16::MAX as usize);
+const _: () = assert!(SOURCE_BYTES_MAX <= FIELD_BYTES_MAX);
+
+/// A piece of a tail's or a history's body: filled up to here, then one message more at most.
+pub const TAIL_FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Records a tail looks at before it lets other tasks run; its filter may want none of them.
+pub const TAIL_SCAN_RECORDS_MAX: u64 = 4_096;
+
+/// Records one step of the search for a history's start looks at, and sequences it keeps.
+pub const HISTORY_WINDOW_MAX: u64 = 65_536;
+
+/// A line of the metrics channel; more pairs go on the next line.
+pub const METRICS_LINE_BYTES_MAX: usize = 1_000;
+
+/// Lines of a session that does not say how many: Logplex's 100.
+pub const SESSION_LINES_DEFAULT: u64 = 100;
+
+/// Rows of a page of an API list when the request does not say.
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+
+const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+const _: () = assert!(SESSION_LINES_DEFAULT <= SESSION_LINES_MAX);
+
+/// Longest wait that a destination's `Retry-After` is granted.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+/// What is read of a destination's answer before its connection is closed instead of drained.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the body of an answer whose status is known may hold up the next batch.
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// What one syslog datagram carries at most: 65,535 less the headers of IPv4 and UDP.
+pub const SYSLOG_DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// What every path carries in one datagram (RFC 5426, 3.2: receivers should take 2,048 bytes, IPv6
+/// paths 1,280 with their headers).
+pub const SYSLOG_DATAGRAM_BYTES_SAFE: usize = 1_024;
+
+/// Records a drain looks at before it lets others run, when its filter wants none of them.
+pub const FILTERED_RUN_MAX: u64 = 10_000;
+
+/// Failures in a row after which a drain counts as failing, not just as retrying.
+pub const FAILING_ATTEMPTS_MIN: u64 = 5;
+
+/// Time without success after which a drain counts as failing, not just as retrying.
+pub const FAILING_AFTER: Duration = Duration::from_secs(60);
+
+/// Client TLS configurations kept for their next use; drains share few.
+pub const TLS_CONFIGS_MAX: usize = 1_024;
+
+/// Bodies above this are compressed on a thread of their own, not on a worker of the runtime.
+pub const COMPRESS_INLINE_BYTES_MAX: usize = 256 * 1024;
+
+const _: () = assert!(SYSLOG_DATAGRAM_BYTES_SAFE <= SYSLOG_DATAGRAM_BYTES_MAX);
+const _: () = assert!(SYSLOG_DATAGRAM_BYTES_MAX <= DATAGRAM_BYTES_MAX);
+
+/// Digits of an octet count (RFC 6587, 3.4.1): more are no count but the start of a line. Far above
+/// any frame, so that a frame too long can still be skipped by its count.
+pub const FRAME_COUNT_DIGITS_MAX: usize = 9;
+
+/// Digits of a count and the space behind them.
+pub const FRAME_PREFIX_BYTES_MAX: usize = FRAME_COUNT_DIGITS_MAX + 1;
+
+/// Longest SD-NAME (RFC 5424, 6.3.3).
+pub const SD_NAME_BYTES_MAX: usize = 32;
+
+/// Longest HOSTNAME of a strict header (RFC 5424, 6.2.4).
+pub const HOSTNAME_BYTES_MAX: usize = 255;
+
+/// Longest APP-NAME of a strict header (RFC 5424, 6.2.5).
+pub const APP_NAME_BYTES_MAX: usize = 48;
+
+/// Longest PROCID of a strict header (RFC 5424, 6.2.6).
+pub const PROCID_BYTES_MAX: usize = 128;
+
+/// Longest MSGID of a strict header (RFC 5424, 6.2.7).
+pub const MSGID_BYTES_MAX: usize = 32;
+
+// Control plane.
+
+/// Smallest `batch_bytes_max` of a drain: room for a few ordinary messages.
+pub const BATCH_BYTES_LIMIT_MIN: usize = 1024;
+
+/// Longest name of a channel, which is for people only.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 255;
+
+/// Longest host of a drain URL (RFC 1035, 2.3.4).
+pub const HOST_BYTES_MAX: usize = 253;
+
+/// Permissions of one credential.
+pub const CREDENTIAL_PERMISSIONS_MAX: usize = 1_000;
+
+/// Changes of one transaction of the store: they share one wait for the disk.
+pub const CHANGES_PER_COMMIT_MAX: usize = 64;
+
+/// Pages of the store's file kept in memory: only start and commits read it.
+pub const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+const _: () = assert!(BATCH_BYTES_LIMIT_MIN <= BATCH_BYTES_DEFAULT);
+const _: () = assert!(CHANGES_PER_COMMIT_MAX <= CHANGES_WAITING_MAX);
+
+/// A segment that was filled in less than this makes the next one twice as great.
+pub const GROW_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// Free buffers of the greatest size that are kept for reuse: 8 MiB.
+pub const POOL_BUFFERS_MAX: usize = 32;
+
+/// How often the node looks for messages that are too old. History may be shown this much longer
+/// than it is kept, but is not: readers of history leave out what is too old themselves.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often the node compares its memory with its budget, if no writer asks for it before.
+pub const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Least time between two rounds of freeing memory: a round looks at every channel.
+pub const FREE_INTERVAL_MIN: Duration = Duration::from_millis(50);
