@@ -7,4 +7,5 @@ pub mod clock;
 pub mod id;
 pub mod limits;
 pub mod shutdown;
+pub mod syslog;
 pub mod telemetry;

@@ -1,0 +1,352 @@
+//! A message as a drain's frame or a tail's line, appended to a buffer that is used again.
+//!
+//! The length of a frame is summed up first, so that its count can be written in front of it; no
+//! second buffer, no formatting.
+
+use std::str;
+
+use crate::clock::UnixMicros;
+use crate::id::DrainToken;
+use crate::limits::APP_NAME_BYTES_MAX;
+use crate::limits::HOSTNAME_BYTES_MAX;
+use crate::limits::MSGID_BYTES_MAX;
+use crate::limits::PROCID_BYTES_MAX;
+use crate::syslog::message::Message;
+use crate::syslog::message::Pri;
+use crate::syslog::sd;
+use crate::syslog::timestamp;
+
+/// `LEN <PRI>1 TIME host SOURCE PROC - MSG` and a newline unless MSG ends in one; it is counted.
+///
+/// As Logplex has it: literally `host`, and one dash, MSGID's, with no structured data behind it.
+pub fn logplex_http(message: &Message<'_>, out: &mut Vec<u8>) {
+    let time = message.timestamp.as_bytes();
+    let fields = [
+        b" ",
+        time,
+        b" host ",
+        message.app_name,
+        b" ",
+        message.procid,
+        b" - ",
+    ];
+    write_frame(message.pri, &fields, message.text, out);
+}
+
+/// `LEN <PRI>1 TIME DRAIN-TOKEN SOURCE PROC - - MSG` and a newline unless MSG ends in one; it is
+/// counted.
+pub fn logplex_syslog(message: &Message<'_>, drain: &DrainToken, out: &mut Vec<u8>) {
+    let fields: [&[u8]; 9] = [
+        b" ",
+        message.timestamp.as_bytes(),
+        b" ",
+        drain.as_str().as_bytes(),
+        b" ",
+        message.app_name,
+        b" ",
+        message.procid,
+        b" - - ",
+    ];
+    write_frame(message.pri, &fields, message.text, out);
+}
+
+/// The message as RFC 5424 (6) allows it, octet-counted, with a newline as above.
+///
+/// What it does not allow is mended: `arrival` stands in for a TIMESTAMP that is none, nil for a
+/// field or structured data with other bytes than are allowed; a field too long is cut, and so are
+/// the digits of a second beyond microseconds.
+pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
+    let made = timestamp::in_micros(arrival);
+    let (time, offset) = match message.timestamp.as_bytes() {
+        b"-" => (NIL, NOTHING),
+        bytes => timestamp::strict(bytes).unwrap_or((made.as_bytes(), NOTHING)),
+    };
+    let fields: [&[u8]; 14] = [
+        b" ",
+        time,
+        offset,
+        b" ",
+        strict_field(message.hostname, HOSTNAME_BYTES_MAX),
+        b" ",
+        strict_field(message.app_name, APP_NAME_BYTES_MAX),
+        b" ",
+        strict_field(message.procid, PROCID_BYTES_MAX),
+        b" ",
+        strict_field(message.msgid, MSGID_BYTES_MAX),
+        b" ",
+        strict_sd(message.sd),
+        b" ",
+    ];
+    write_frame(message.pri, &fields, message.text, out);
+}
+
+/// `TIME SOURCE[PROC]: MSG` and a newline unless MSG ends in one.
+pub fn tail_line(message: &Message<'_>, out: &mut Vec<u8>) {
+    let pieces: [&[u8]; 7] = [
+        message.timestamp.as_bytes(),
+        b" ",
+        message.app_name,
+        b"[",
+        message.procid,
+        b"]: ",
+        message.text,
+    ];
+    out.reserve(bytes_sum(&pieces) + 1);
+    for piece in pieces {
+        out.extend_from_slice(piece);
+    }
+    out.extend_from_slice(line_end(message.text));
+}
+
+/// What stands in a frame that one of the encoders above wrote, without its count and its final
+/// newline: the payload of a datagram.
+#[must_use]
+pub fn without_framing(frame: &[u8]) -> &[u8] {
+    let digit_count = frame.iter().take_while(|b| b.is_ascii_digit()).count();
+    let content = match frame.get(digit_count..) {
+        Some([b' ', content @ ..]) if 0 < digit_count => content,
+        _ => frame,
+    };
+    content.strip_suffix(b"\n").unwrap_or(content)
+}
+
+/// NILVALUE (RFC 5424, 6).
+const NIL: &[u8] = b"-";
+
+const NOTHING: &[u8] = b"";
+
+/// Appends `LEN <PRI>1`, the pieces, the text, and a newline unless it ends in one.
+fn write_frame(pri: Pri, pieces: &[&[u8]], text: &[u8], out: &mut Vec<u8>) {
+    let mut pri_digits = Digits::new();
+    let pri = pri_digits.write(usize::from(pri.value()));
+    let line_end = line_end(text);
+    let frame_bytes = "<>1".len() + pri.len() + bytes_sum(pieces) + text.len() + line_end.len();
+    let mut count_digits = Digits::new();
+    let count = count_digits.write(frame_bytes);
+    out.reserve(count.len() + 1 + frame_bytes);
+    out.extend_from_slice(count);
+    out.extend_from_slice(b" <");
+    out.extend_from_slice(pri);
+    out.extend_from_slice(b">1");
+    for piece in pieces {
+        out.extend_from_slice(piece);
+    }
+    out.extend_from_slice(text);
+    out.extend_from_slice(line_end);
+}
+
+fn bytes_sum(pieces: &[&[u8]]) -> usize {
+    pieces.iter().map(|piece| piece.len()).sum()
+}
+
+fn line_end(text: &[u8]) -> &'static [u8] {
+    if text.ends_with(b"\n") {
+        NOTHING
+    } else {
+        b"\n"
+    }
+}
+
+/// The field cut to `bytes_max` visible ASCII characters, nil when it holds others (RFC 5424, 6).
+fn strict_field(field: &[u8], bytes_max: usize) -> &[u8] {
+    if field.is_empty() || !field.iter().all(u8::is_ascii_graphic) {
+        return NIL;
+    }
+    field.get(..bytes_max).unwrap_or(field)
+}
+
+/// Values must be UTF-8 (RFC 5424, 6.3.3).
+fn strict_sd(sd: &[u8]) -> &[u8] {
+    if sd != NIL && sd::sd_bytes(sd) == Some(sd.len()) && str::from_utf8(sd).is_ok() {
+        sd
+    } else {
+        NIL
+    }
+}
+
+/// Room for a number in decimal, written from its end.
+struct Digits([u8; 20]);
+
+impl Digits {
+    const fn new() -> Self {
+        Self([b'0'; 20])
+    }
+
+    fn write(&mut self, number: usize) -> &[u8] {
+        let mut rest = number;
+        let mut digit_count = 0;
+        for slot in self.0.iter_mut().rev() {
+            *slot = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            digit_count += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.0.get(self.0.len() - digit_count..).unwrap_or_default()
+    }
+}
+
+/// Fuzz target: whatever was parsed comes out framed with a right count, ends in one line end, and
+/// in strict form is read back as it was written.
+pub fn fuzz_encode(bytes: &[u8]) {
+    use crate::syslog::frame::BodyFrames;
+    use crate::syslog::parse::parse_any;
+    use crate::syslog::parse::parse_rfc5424;
+
+    let arrival = UnixMicros::new(1_353_105_648_123_456);
+    let message = parse_any(bytes, b"app", arrival);
+    let mut out = Vec::new();
+    logplex_http(&message, &mut out);
+    logplex_syslog(&message, &DrainToken::random(), &mut out);
+    rfc5424(&message, arrival, &mut out);
+    rfc5424(&message, arrival, &mut out);
+    let frames: Vec<&[u8]> = BodyFrames::new(&out, usize::MAX)
+        .map_while(|frame| frame.ok().map(|frame| frame.frame))
+        .collect();
+    let [_, _, first, second] = frames.as_slice() else {
+        panic!("four frames were written, {} read", frames.len());
+    };
+    assert!(first == second && frames.iter().all(|frame| frame.ends_with(b"\n")));
+    let again = parse_rfc5424(first).expect("a strict frame has a header");
+    assert_eq!(again.pri, message.pri);
+    assert_eq!(again.text, [message.text, line_end(message.text)].concat());
+    assert_eq!(again.sd, strict_sd(message.sd));
+    assert_eq!(again.procid, strict_field(message.procid, PROCID_BYTES_MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syslog::parse::parse_rfc5424;
+    use proptest::prelude::any;
+    use proptest::prelude::prop;
+    use proptest::proptest;
+
+    /// 2012-11-16T22:40:48.123456Z
+    const NOVEMBER: UnixMicros = UnixMicros::new(1_353_105_648_123_456);
+
+    #[track_caller]
+    fn check(input: &[u8], http: &[u8], syslog: &[u8], tail: &[u8], strict: &[u8]) {
+        let drain: DrainToken = serde_json::from_str("\"d.1\"").unwrap();
+        let message = parse_rfc5424(input).unwrap();
+        let show = |encode: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            encode(&mut out);
+            out.escape_ascii().to_string()
+        };
+        assert_eq!(
+            show(&|out| logplex_http(&message, out)),
+            http.escape_ascii().to_string()
+        );
+        assert_eq!(
+            show(&|out| logplex_syslog(&message, &drain, out)),
+            syslog.escape_ascii().to_string()
+        );
+        assert_eq!(
+            show(&|out| tail_line(&message, out)),
+            tail.escape_ascii().to_string()
+        );
+        assert_eq!(
+            show(&|out| rfc5424(&message, NOVEMBER, out)),
+            strict.escape_ascii().to_string()
+        );
+    }
+
+    #[test]
+    fn each_form() {
+        check(
+            b"<134>1 2012-12-10T03:00:48Z h app web.1 ID [a@1 x=\"1\"] hello",
+            b"51 <134>1 2012-12-10T03:00:48Z host app web.1 - hello\n",
+            b"52 <134>1 2012-12-10T03:00:48Z d.1 app web.1 - - hello\n",
+            b"2012-12-10T03:00:48Z app[web.1]: hello\n",
+            b"61 <134>1 2012-12-10T03:00:48Z h app web.1 ID [a@1 x=\"1\"] hello\n",
+        );
+    }
+
+    #[test]
+    fn every_text_ends_in_one_newline_of_ours_at_most() {
+        check(
+            b"<0>1 - h a - - - x\n\n",
+            b"21 <0>1 - host a - - x\n\n",
+            b"22 <0>1 - d.1 a - - - x\n\n",
+            b"- a[-]: x\n\n",
+            b"20 <0>1 - h a - - - x\n\n",
+        );
+        check(
+            b"<0>1 - h a - - - ",
+            b"19 <0>1 - host a - - \n",
+            b"20 <0>1 - d.1 a - - - \n",
+            b"- a[-]: \n",
+            b"18 <0>1 - h a - - - \n",
+        );
+    }
+
+    #[test]
+    fn strict_form_mends_what_is_not_allowed() {
+        let long = "f".repeat(255);
+        for (input, expected) in [
+            (
+                "<1>1 garbage h a p m - x".to_owned(),
+                "<1>1 2012-11-16T22:40:48.123456+00:00 h a p m - x\n".to_owned(),
+            ),
+            (
+                "<1>1 2012-12-10T03:00:48.123456789-08:00 h a p m - x".to_owned(),
+                "<1>1 2012-12-10T03:00:48.123456-08:00 h a p m - x\n".to_owned(),
+            ),
+            (
+                "<1>1 - hé a\x7f p\t m\0 - x".to_owned(),
+                "<1>1 - - - - - - x\n".to_owned(),
+            ),
+            (
+                format!("<1>1 - {long} {long} {long} {long} - x"),
+                format!(
+                    "<1>1 - {long} {} {} {} - x\n",
+                    "f".repeat(48),
+                    "f".repeat(128),
+                    "f".repeat(32)
+                ),
+            ),
+        ] {
+            let mut out = Vec::new();
+            rfc5424(
+                &parse_rfc5424(input.as_bytes()).unwrap(),
+                NOVEMBER,
+                &mut out,
+            );
+            let expected = format!("{} {expected}", expected.len());
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+        let mut out = Vec::new();
+        let input = b"<1>1 - h a p m [a@1 x=\"\xff\"] x";
+        rfc5424(&parse_rfc5424(input).unwrap(), NOVEMBER, &mut out);
+        assert_eq!(out, b"19 <1>1 - h a p m - x\n");
+    }
+
+    #[test]
+    fn framing_comes_off_again() {
+        assert_eq!(
+            without_framing(b"20 <0>1 - h a - - - x\n\n"),
+            b"<0>1 - h a - - - x\n"
+        );
+        assert_eq!(without_framing(b"<0>1 x"), b"<0>1 x");
+        assert_eq!(without_framing(b""), b"");
+    }
+
+    #[test]
+    fn numbers_of_every_length() {
+        for number in [0, 9, 10, 191, 65_536, usize::MAX] {
+            assert_eq!(Digits::new().write(number), number.to_string().as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_comes_back(
+            head in "(<[0-9]{1,3}>(1 )?)?((2012-12-10T03:00:48Z|-|[a-z]{1,3}) )?([a-cé]{1,3} ){0,5}(\\[a@1 x=\"1\"\\] )?",
+            text in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            fuzz_encode(&[head.as_bytes(), &text].concat());
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One log message: the fields of RFC 5424 as slices of whatever holds it.
+
+use crate::limits::{PRI_DEFAULT, PRI_MAX};
+
+/// Facility and severity in one number, 0 to 191 (RFC 5424, 6.2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pri(u8);
+
+impl Pri {
+    /// user.notice: what a message without a usable PRI is carried as.
+    pub const DEFAULT: Self = Self(PRI_DEFAULT);
+
+    /// The PRI `value`, or user.notice when it is above 191.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most PRI_MAX, and `try_from` is not const"
+    )]
+    pub const fn or_default(value: u32) -> Self {
+        if value <= PRI_MAX as u32 {
+            Self(value as u8)
+        } else {
+            Self::DEFAULT
+        }
+    }
+
+    /// The bare number, 0 to 191.
+    #[must_use]
+    pub const fn value(self) -> u8 {
+        self.0
+    }
+
+    /// Severity, 0 (emergency) to 7 (debug).
+    #[must_use]
+    pub const fn severity(self) -> u8 {
+        self.0 & 7
+    }
+}
+
+/// A TIMESTAMP: the sender's bytes, or one made here.
+#[derive(Clone, Copy, Debug)]
+pub enum Timestamp<'a> {
+    /// As it came, whatever it is.
+    Given(&'a [u8]),
+    /// Made here, in RFC 3339's form; the first `len` bytes count.
+    Made {
+        /// The text, then zeros.
+        text: [u8; 32],
+        /// Length of the text.
+        len: u8,
+    },
+}
+
+impl Timestamp<'_> {
+    /// The timestamp's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Given(bytes) => bytes,
+            Self::Made { text, len } => text.get(..usize::from(*len)).unwrap_or_default(),
+        }
+    }
+}
+
+/// A message. Every header field holds at least one byte (`-` is nil) and at most
+/// `FIELD_BYTES_MAX`; `sd` is `-` or the elements as they came; `text` may hold any bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Facility and severity.
+    pub pri: Pri,
+    /// Whether the text was cut at the frame limit.
+    pub is_truncated: bool,
+    /// TIMESTAMP.
+    pub timestamp: Timestamp<'a>,
+    /// HOSTNAME.
+    pub hostname: &'a [u8],
+    /// APP-NAME: the token as it came in, its source in a channel.
+    pub app_name: &'a [u8],
+    /// PROCID.
+    pub procid: &'a [u8],
+    /// MSGID.
+    pub msgid: &'a [u8],
+    /// STRUCTURED-DATA.
+    pub sd: &'a [u8],
+    /// MSG.
+    pub text: &'a [u8],
+}
