@@ -1,0 +1,296 @@
+//! All channels of the process, and the upkeep of their memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use tokio::time::MissedTickBehavior;
+use tracing::warn;
+
+use crate::channel::pool::{Budget, Pool, Sizes};
+use crate::channel::table::Table;
+use crate::channel::{Channel, ChannelFlags, WhenFull};
+use crate::clock;
+use crate::clock::UnixMicros;
+use crate::id::ChannelId;
+use crate::limits::{FREE_INTERVAL_MIN, MEASURE_INTERVAL, SWEEP_INTERVAL};
+use crate::shutdown::Shutdown;
+use crate::telemetry::Telemetry;
+
+/// All channels of this process and their memory.
+pub struct Node {
+    channels: DashMap<ChannelId, Arc<Channel>>,
+    pool: Arc<Pool>,
+    /// Shared by all channels without messages.
+    empty: crate::channel::sync::Arc<Table>,
+    started: UnixMicros,
+    telemetry: Telemetry,
+}
+
+impl Node {
+    /// A node without channels.
+    #[must_use]
+    pub fn new(budget: Budget, telemetry: Telemetry) -> Arc<Self> {
+        Arc::new(Self {
+            channels: DashMap::with_shard_amount(CHANNEL_SHARDS),
+            pool: Arc::new(Pool::new(budget, Sizes::default())),
+            empty: crate::channel::sync::Arc::new(Table::empty()),
+            started: clock::wall(),
+            telemetry,
+        })
+    }
+
+    /// Changes the bounds. What is above them now goes with the next append or round of upkeep.
+    pub fn set_budget(&self, budget: Budget) {
+        self.pool.set_budget(budget);
+    }
+
+    /// Wall time at which this node started: with a sequence it names a message for good (SSE ids).
+    #[must_use]
+    pub fn started(&self) -> UnixMicros {
+        self.started
+    }
+
+    /// The channel `id`, made if it is not there, with these flags in either case.
+    pub fn open(&self, id: &ChannelId, flags: ChannelFlags, when_full: WhenFull) -> Arc<Channel> {
+        match self.channels.entry(id.clone()) {
+            Entry::Occupied(entry) => {
+                let channel = entry.get();
+                channel.set_flags(flags);
+                channel.set_when_full(when_full);
+                Arc::clone(channel)
+            }
+            Entry::Vacant(entry) => {
+                let id = entry.key().clone();
+                let channel = Channel::new(id, &self.pool, self.empty.clone());
+                channel.set_flags(flags);
+                channel.set_when_full(when_full);
+                self.telemetry.channels.increment(1.0);
+                Arc::clone(&entry.insert(Arc::new(channel)))
+            }
+        }
+    }
+
+    /// The channel `id`, if it is open.
+    #[must_use]
+    pub fn channel(&self, id: &ChannelId) -> Option<Arc<Channel>> {
+        self.channels.get(id).map(|channel| Arc::clone(&channel))
+    }
+
+    /// Closes and forgets the channel. Its memory goes when its last reader has left.
+    pub fn close(&self, id: &ChannelId) {
+        if let Some((_, channel)) = self.channels.remove(id) {
+            channel.close();
+            self.telemetry.channels.decrement(1.0);
+        }
+    }
+
+    /// How many channels are open.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Bytes of all segments; at most 8 MiB of free buffers (`POOL_BUFFERS_MAX`) are not counted.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.pool.bytes() as u64
+    }
+
+    /// Lets messages go that are older than `history_age_max`, and the oldest segments of the
+    /// idlest channels when the node's budget is short. Runs until `shutdown`.
+    pub async fn maintain(self: Arc<Self>, shutdown: Shutdown) {
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut measure = tokio::time::interval(MEASURE_INTERVAL);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let must_sweep = tokio::select! {
+                () = shutdown.requested() => return,
+                _ = sweep.tick() => true,
+                _ = measure.tick() => false,
+                () = self.pool.overfull() => false,
+            };
+            if must_sweep || self.pool.is_overfull() {
+                self.clone().keep_up(must_sweep).await;
+                // The next round waits even if writers ask for it: they drop their own oldest.
+                pause(FREE_INTERVAL_MIN, &shutdown).await;
+            }
+            self.telemetry.segment_bytes.set(self.pool.bytes() as f64);
+        }
+    }
+
+    /// One round, on a thread of its own: with a million channels it takes a while.
+    async fn keep_up(self: Arc<Self>, must_sweep: bool) {
+        let round = tokio::task::spawn_blocking(move || {
+            if must_sweep {
+                self.sweep(clock::wall());
+            }
+            if self.pool.is_overfull() {
+                self.free();
+            }
+        });
+        if let Err(error) = round.await {
+            warn!(%error, "a round of memory upkeep ended early");
+        }
+    }
+
+    /// Lets go what is too old at `now`.
+    fn sweep(&self, now: UnixMicros) {
+        let begin = self.pool.history_begin(now);
+        for channel in &self.channels {
+            channel.log().evict_older(begin);
+        }
+    }
+
+    /// Lets segments go, the idlest channels' oldest first, until a sixteenth of the budget is
+    /// free. The newest segment of each channel goes only when nothing else is left.
+    fn free(&self) {
+        let mut idlest: Vec<(UnixMicros, Arc<Channel>)> = self
+            .channels
+            .iter()
+            .filter(|channel| 0 < channel.log().bytes())
+            .map(|channel| (channel.log().touched(), Arc::clone(&channel)))
+            .collect();
+        idlest.sort_unstable_by_key(|(touched, _)| *touched);
+        for (_, channel) in &idlest {
+            while self.pool.is_short() && channel.log().evict_oldest() {}
+        }
+        for (_, channel) in &idlest {
+            if !self.pool.is_short() {
+                return;
+            }
+            channel.log().evict_all();
+        }
+    }
+}
+
+/// Waits, but not beyond the wish to stop.
+async fn pause(time: Duration, shutdown: &Shutdown) {
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}
+
+/// Locks of the map: with a million channels a round of upkeep holds each for microseconds only.
+const CHANNEL_SHARDS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::tests::{message, texts};
+
+    fn node(node_bytes_max: usize) -> Arc<Node> {
+        let budget = Budget {
+            channel_bytes_max: 512 * 1024,
+            node_bytes_max,
+            history_age_max: Duration::from_secs(60),
+            wait_max: Duration::from_secs(30),
+        };
+        Node::new(budget, Telemetry::new().unwrap())
+    }
+
+    fn open(node: &Node, id: u64) -> Arc<Channel> {
+        node.open(&id.into(), ChannelFlags::default(), WhenFull::Lose)
+    }
+
+    #[test]
+    fn a_channel_is_opened_once_and_closed_for_all() {
+        let node = node(1 << 20);
+        let first = open(&node, 1);
+        let flags = ChannelFlags {
+            no_tail: true,
+            no_redis: false,
+        };
+        let again = node.open(&1.into(), flags, WhenFull::Wait);
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!((first.flags(), first.when_full()), (flags, WhenFull::Wait));
+        assert_eq!(node.channel_count(), 1);
+        node.close(&1.into());
+        assert!(first.is_closed() && node.channel(&1.into()).is_none());
+    }
+
+    #[test]
+    fn the_idlest_channels_pay_first() {
+        let node = node(1 << 20);
+        let text = vec![b'x'; 3_000];
+        let channels: Vec<_> = (0..4).map(|id| open(&node, id)).collect();
+        for (index, channel) in channels.iter().enumerate() {
+            for _ in 0..80 {
+                channel.append(
+                    [message(&text)].into_iter(),
+                    UnixMicros::new(index as u64 + 1),
+                );
+            }
+        }
+        assert!(!node.pool.is_flooded());
+        let before: Vec<usize> = channels.iter().map(|c| c.log().bytes()).collect();
+        node.pool.set_budget(Budget {
+            channel_bytes_max: 512 * 1024,
+            node_bytes_max: before.iter().sum::<usize>() * 3 / 4,
+            history_age_max: Duration::from_secs(60),
+            wait_max: Duration::from_secs(30),
+        });
+        node.free();
+        let after: Vec<usize> = channels.iter().map(|c| c.log().bytes()).collect();
+        assert!(!node.pool.is_short());
+        assert!(after[0] < before[0] && after[1] < before[1], "{after:?}");
+        assert_eq!(after[3], before[3], "the busiest keeps all: {after:?}");
+    }
+
+    #[test]
+    fn old_messages_go_and_sequences_go_on() {
+        let node = node(1 << 20);
+        let channel = open(&node, 1);
+        channel.append([message(b"old")].into_iter(), UnixMicros::new(1_000_000));
+        let mut cursor = channel.cursor_back(1);
+        node.sweep(UnixMicros::new(61_000_000));
+        assert_eq!(channel.first_seq().value(), 0, "not older than 60 s yet");
+        node.sweep(UnixMicros::new(61_000_001));
+        assert_eq!((channel.first_seq().value(), node.segment_bytes()), (1, 0));
+        channel.append([message(b"new")].into_iter(), UnixMicros::new(61_000_002));
+        assert_eq!(channel.read(&mut cursor, |_| unreachable!()).lost, 1);
+        assert_eq!(texts(&channel, &mut cursor), ["new"]);
+        assert_eq!(cursor.seq().value(), 2);
+    }
+
+    #[test]
+    fn history_leaves_out_what_is_too_old() {
+        let node = node(1 << 20);
+        let channel = open(&node, 1);
+        for second in 1..=5 {
+            channel.append(
+                [message(b"m")].into_iter(),
+                UnixMicros::new(second * 1_000_000),
+            );
+        }
+        let from = |count, now| {
+            channel
+                .cursor_history(count, UnixMicros::new(now))
+                .seq()
+                .value()
+        };
+        assert_eq!(from(100, 62_000_000), 1);
+        assert_eq!(from(2, 62_000_000), 3);
+        assert_eq!(from(100, 90_000_000), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn maintenance_frees_memory_and_stops() {
+        let node = node(64 * 1024);
+        let shutdown = Shutdown::new();
+        shutdown.spawn(Arc::clone(&node).maintain(shutdown.clone()));
+        let text = vec![b'x'; 1_000];
+        for id in 0..40 {
+            open(&node, id).append([message(&text)].into_iter(), clock::wall());
+        }
+        assert!(node.pool.is_overfull());
+        while node.pool.is_overfull() {
+            tokio::time::advance(FREE_INTERVAL_MIN).await;
+        }
+        shutdown.request();
+        assert!(shutdown.finished(Duration::from_secs(5)).await);
+    }
+}
