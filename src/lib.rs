@@ -7,6 +7,8 @@ pub mod channel;
 pub mod clock;
 pub mod id;
 pub mod limits;
+pub mod registry;
 pub mod shutdown;
+pub mod store;
 pub mod syslog;
 pub mod telemetry;
