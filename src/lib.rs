@@ -7,6 +7,7 @@ pub mod channel;
 pub mod clock;
 pub mod id;
 pub mod limits;
+pub mod net;
 pub mod registry;
 pub mod shutdown;
 pub mod store;
