@@ -9,6 +9,7 @@ pub mod id;
 pub mod limits;
 pub mod net;
 pub mod registry;
+pub mod route;
 pub mod shutdown;
 pub mod store;
 pub mod syslog;
