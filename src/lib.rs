@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod clock;
 pub mod id;
+pub mod ingest;
 pub mod limits;
 pub mod net;
 pub mod registry;

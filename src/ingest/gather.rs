@@ -1,0 +1,351 @@
+//! Messages of one read or request, gathered per channel, so that each channel gets one append.
+//!
+//! Gathering ends before anything is waited for, so the vectors are the thread's, not the
+//! connection's: an idle connection keeps none, and none are made on the way of a message.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::channel::Channel;
+use crate::clock::UnixMicros;
+use crate::ingest::intake::Tally;
+use crate::route::RouteTable;
+use crate::route::Target;
+use crate::route::limit::Demand;
+use crate::route::limit::RateLimits;
+use crate::route::notice;
+use crate::syslog::message::Message;
+use crate::syslog::parse::with_source;
+
+/// A message with what belongs to it beside its fields.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    message: Message<'a>,
+    /// Which of the run's parts it belongs to; `DROPPED` when it is over a limit.
+    part: u32,
+    /// Bytes of its frame.
+    bytes: u32,
+}
+
+/// The messages of one token among those of a run.
+pub(crate) struct Part {
+    /// Where they go.
+    pub(crate) target: Arc<Target>,
+    /// How much they are.
+    pub(crate) demand: Demand,
+}
+
+/// The messages of one channel, in the order in which they came.
+#[derive(Default)]
+struct Run<'a> {
+    parts: Vec<Part>,
+    entries: Vec<Entry<'a>>,
+}
+
+impl Run<'_> {
+    fn channel(&self) -> Option<&Arc<Channel>> {
+        self.parts.first().map(|part| part.target.channel())
+    }
+
+    fn clear(&mut self) {
+        self.parts.clear();
+        self.entries.clear();
+    }
+
+    /// The same vectors, emptied, for messages that live elsewhere.
+    fn recycle<'b>(mut self) -> Run<'b> {
+        self.clear();
+        Run {
+            parts: self.parts,
+            // Collecting an empty vector's iterator into its own type keeps the allocation.
+            entries: self.entries.into_iter().map(without_entries).collect(),
+        }
+    }
+}
+
+/// Never called: the vector that is mapped with it is empty.
+fn without_entries<'b>(_entry: Entry<'_>) -> Entry<'b> {
+    unreachable!("the vector was cleared")
+}
+
+/// What a delivery asks of whoever made it.
+#[derive(Default)]
+pub(crate) struct After {
+    /// Readers that could run are behind: yield to the scheduler once.
+    pub(crate) has_backlog: bool,
+    /// Channels that ask their writers to wait.
+    pub(crate) pressed: Vec<Arc<Channel>>,
+}
+
+/// The messages gathered so far.
+pub(crate) struct Gather<'a> {
+    /// The first `used` ones hold messages; the others are spare.
+    runs: Vec<Run<'a>>,
+    used: usize,
+    /// Runs behind the first `SCANNED_RUNS`, by their channels' addresses. The runs keep the
+    /// channels alive, so that no address is used again meanwhile.
+    further: HashMap<usize, usize>,
+    /// Where the last message went: the next one often goes there too.
+    last: usize,
+    messages: usize,
+}
+
+impl<'a> Gather<'a> {
+    /// An empty one, in vectors that this thread used before.
+    pub(crate) fn new() -> Self {
+        Self {
+            runs: SPARE.with(|spare| std::mem::take(&mut *spare.borrow_mut())),
+            used: 0,
+            further: HashMap::new(),
+            last: 0,
+            messages: 0,
+        }
+    }
+
+    /// Whether it holds as many messages as it should before they are delivered.
+    pub(crate) fn is_full(&self) -> bool {
+        GATHERED_MESSAGES_MAX <= self.messages
+    }
+
+    /// Adds `message`, whose frame had `bytes` bytes, for `target`.
+    pub(crate) fn push(&mut self, target: &Arc<Target>, message: Message<'a>, bytes: usize) {
+        let index = self.run_index(target.channel());
+        let Some(run) = self.runs.get_mut(index) else {
+            return;
+        };
+        let part_index = part_index(&mut run.parts, target);
+        if let Some(part) = run.parts.get_mut(part_index) {
+            part.demand.messages += 1;
+            part.demand.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        }
+        run.entries.push(Entry {
+            message,
+            part: u32::try_from(part_index).unwrap_or(DROPPED),
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        });
+        self.last = index;
+        self.messages += 1;
+    }
+
+    /// The run of `channel`, made if it is new. Neighbours are often for the same one, and a read
+    /// touches few, so a short scan over pointers beats a map; further runs stand in the map.
+    fn run_index(&mut self, channel: &Arc<Channel>) -> usize {
+        let is_of = |run: &Run<'_>| run.channel().is_some_and(|own| Arc::ptr_eq(own, channel));
+        let used = self.runs.get(..self.used).unwrap_or_default();
+        if used.get(self.last).is_some_and(is_of) {
+            return self.last;
+        }
+        if let Some(index) = used.iter().take(SCANNED_RUNS).position(is_of) {
+            return index;
+        }
+        let address = Arc::as_ptr(channel).addr();
+        if SCANNED_RUNS <= self.used {
+            match self.further.entry(address) {
+                Occupied(found) => return *found.get(),
+                Vacant(free) => *free.insert(self.used),
+            };
+        }
+        if self.runs.len() == self.used {
+            self.runs.push(Run::default());
+        }
+        self.used += 1;
+        self.used - 1
+    }
+
+    /// Every token's part, over all channels.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        // Spare runs have no parts.
+        self.runs.iter().flat_map(|run| run.parts.iter())
+    }
+
+    /// Forgets what was gathered.
+    pub(crate) fn clear(&mut self) {
+        self.runs.iter_mut().take(self.used).for_each(Run::clear);
+        self.used = 0;
+        self.further.clear();
+        self.last = 0;
+        self.messages = 0;
+    }
+
+    /// Appends everything to its channels; what is over a limit is dropped, counted and told.
+    /// The vectors are empty then.
+    pub(crate) fn deliver(
+        &mut self,
+        table: &RouteTable,
+        limiting: Limiting,
+        time: ReadTime,
+        tally: &mut Tally,
+    ) -> After {
+        let limits = match limiting {
+            Limiting::Drop => table.limits(),
+            Limiting::Taken => None,
+        };
+        let mut after = After::default();
+        for run in self.runs.iter_mut().take(self.used) {
+            if let Some(limits) = &limits {
+                tally.rate_limited += limit(run, limits, table, time);
+            }
+            tally.routed += append(run, time.arrival);
+            copy_to_firehose(run, table, time.arrival);
+            if let Some(channel) = run.channel() {
+                after.has_backlog |= channel.has_runnable_backlog();
+                if channel.is_pressed() {
+                    after.pressed.push(Arc::clone(channel));
+                }
+            }
+        }
+        self.clear();
+        after
+    }
+}
+
+impl Drop for Gather<'_> {
+    fn drop(&mut self) {
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.truncate(SPARE_RUNS_MAX);
+        let mut entries = 0;
+        for run in &mut runs {
+            entries += run.entries.capacity();
+            if SPARE_ENTRIES_MAX < entries {
+                *run = Run::default();
+            }
+        }
+        let spare = runs.into_iter().map(Run::recycle).collect();
+        SPARE.with(|kept| *kept.borrow_mut() = spare);
+    }
+}
+
+/// Who asked the rate limiters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Limiting {
+    /// Nobody yet: what is over the limit is dropped.
+    Drop,
+    /// The request was already let through as a whole.
+    Taken,
+}
+
+/// The clock, read once per read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadTime {
+    /// What the messages' records say.
+    pub(crate) arrival: UnixMicros,
+    /// What the limiters measure with.
+    pub(crate) now: Instant,
+}
+
+fn part_index(parts: &mut Vec<Part>, target: &Arc<Target>) -> usize {
+    let is_same = |part: &Part| Arc::ptr_eq(&part.target, target);
+    if let Some(index) = parts.iter().position(is_same) {
+        return index;
+    }
+    parts.push(Part {
+        target: Arc::clone(target),
+        demand: Demand::default(),
+    });
+    parts.len() - 1
+}
+
+/// The message as readers see it: a token in the APP-NAME gives way to its source.
+fn cooked<'m>(message: Message<'m>, target: &'m Target) -> Message<'m> {
+    if message.app_name.starts_with(TOKEN_PREFIX) {
+        with_source(
+            message,
+            message.app_name,
+            target.source().as_str().as_bytes(),
+        )
+    } else {
+        message
+    }
+}
+
+fn append(run: &Run<'_>, arrival: UnixMicros) -> u64 {
+    let messages = run.entries.iter().filter_map(|entry| {
+        let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
+        Some(cooked(entry.message, &part.target))
+    });
+    run.channel()
+        .map_or(0, |channel| channel.append(messages, arrival))
+}
+
+fn copy_to_firehose(run: &Run<'_>, table: &RouteTable, arrival: UnixMicros) {
+    let Some(firehose) = table.firehose() else {
+        return;
+    };
+    if !run.parts.iter().any(|part| firehose.takes(&part.target)) {
+        return;
+    }
+    let to = run
+        .channel()
+        .and_then(|channel| firehose.next_channel(channel));
+    if let Some(to) = to {
+        let messages = run.entries.iter().filter_map(|entry| {
+            let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
+            firehose
+                .takes(&part.target)
+                .then(|| cooked(entry.message, &part.target))
+        });
+        to.append(messages, arrival);
+    }
+}
+
+/// Marks the messages of `run` that are over their token's limit; returns how many.
+fn limit(run: &mut Run<'_>, limits: &RateLimits, table: &RouteTable, time: ReadTime) -> u64 {
+    let mut dropped_total = 0;
+    for (index, part) in run.parts.iter().enumerate() {
+        let mut limiter = part.target.limiter();
+        if limits.is_within_burst(part.demand)
+            && limiter.take(limits, part.demand, time.now).is_ok()
+        {
+            drop(limiter);
+            notice::tell(&part.target, time.now, time.arrival);
+            continue;
+        }
+        let mut dropped = 0;
+        let own = |entry: &&mut Entry<'_>| usize::try_from(entry.part) == Ok(index);
+        for entry in run.entries.iter_mut().filter(own) {
+            let demand = Demand {
+                messages: 1,
+                bytes: u64::from(entry.bytes),
+            };
+            if limiter.take(limits, demand, time.now).is_err() {
+                entry.part = DROPPED;
+                dropped += 1;
+            }
+        }
+        let is_to_list = 0 < dropped && limiter.drop_messages(dropped, time.arrival);
+        drop(limiter);
+        if is_to_list {
+            table.list_limited(&part.target);
+        }
+        notice::tell(&part.target, time.now, time.arrival);
+        dropped_total += dropped;
+    }
+    dropped_total
+}
+
+thread_local! {
+    /// Emptied runs of this thread.
+    static SPARE: RefCell<Vec<Run<'static>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What every token begins with.
+pub(crate) const TOKEN_PREFIX: &[u8] = b"t.";
+
+/// The part of a message that is not to be appended.
+const DROPPED: u32 = u32::MAX;
+
+/// Messages gathered before they are delivered: about one greatest read of short ones.
+const GATHERED_MESSAGES_MAX: usize = 8_192;
+
+/// Runs that are found by looking at each.
+const SCANNED_RUNS: usize = 16;
+
+/// Emptied runs that a thread keeps: as many channels as one read usually touches.
+const SPARE_RUNS_MAX: usize = 256;
+
+/// Room for messages that a thread keeps, over all its runs: some MiB.
+const SPARE_ENTRIES_MAX: usize = 4 * GATHERED_MESSAGES_MAX;

@@ -1,0 +1,398 @@
+//! `POST /logs`: a batch of messages in one request, taken whole or not at all.
+//!
+//! What can be refused by its head is refused before the body is read. Once the body is there,
+//! everything up to the answer happens without waiting, so nobody who leaves cuts it in half.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use axum::body::Body as RequestBody;
+use axum::extract::State;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+};
+use hyper::{Method, Request, StatusCode};
+use tokio::sync::Semaphore;
+
+use crate::clock;
+use crate::ingest::answer::Fault;
+use crate::ingest::answer::status;
+use crate::ingest::auth::Presented;
+use crate::ingest::dedup::{Claim, Delivered, KeyMaker, RequestKey};
+use crate::ingest::gather::ReadTime;
+use crate::ingest::intake::Tally;
+use crate::ingest::request::{Body, Refusal, Sender};
+use crate::ingest::unpack::{Packing, Unpacker};
+use crate::limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_LIMIT, FRAME_IDS_MAX, LOGS_BODY_BYTES_MAX};
+use crate::registry::Directory;
+use crate::route::RouteTable;
+use crate::telemetry::{Input, Telemetry};
+
+/// Bounds of `POST /logs`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogsSettings {
+    /// A frame is kept up to this many bytes; at most `FRAME_BYTES_LIMIT` counts.
+    pub frame_bytes_max: usize,
+    /// Greatest body, unpacked.
+    pub body_bytes_max: usize,
+    /// From a request's head to the end of its body.
+    pub body_timeout: Duration,
+    /// Bodies on their way in at once; one more is answered 503.
+    pub bodies_max: usize,
+    /// How long a delivered request is remembered.
+    pub duplicate_window: Duration,
+    /// Delivered requests remembered at once.
+    pub frame_ids_max: usize,
+}
+
+impl Default for LogsSettings {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: FRAME_BYTES_DEFAULT,
+            body_bytes_max: LOGS_BODY_BYTES_MAX,
+            body_timeout: Duration::from_secs(60),
+            bodies_max: 1_024,
+            duplicate_window: Duration::from_secs(300),
+            frame_ids_max: FRAME_IDS_MAX,
+        }
+    }
+}
+
+/// Whether `POST /logs` takes anything.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogsMode {
+    /// The router is not ready yet.
+    Starting,
+    /// Requests are taken.
+    Open,
+    /// Ingress is denied by the configuration.
+    Denied,
+    /// The router is ending.
+    Stopping,
+}
+
+/// The input behind `POST /logs`.
+pub struct LogsInput {
+    table: Arc<RouteTable>,
+    directory: Arc<Directory>,
+    telemetry: Telemetry,
+    settings: LogsSettings,
+    mode: AtomicU8,
+    bodies: Semaphore,
+    keys: KeyMaker,
+    delivered: Mutex<Delivered>,
+    /// Emptied body buffers.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl LogsInput {
+    /// An input that is `LogsMode::Starting`.
+    #[must_use]
+    pub fn new(
+        table: Arc<RouteTable>,
+        directory: Arc<Directory>,
+        settings: LogsSettings,
+        telemetry: Telemetry,
+    ) -> Self {
+        Self {
+            table,
+            directory,
+            telemetry,
+            bodies: Semaphore::new(settings.bodies_max.min(Semaphore::MAX_PERMITS)),
+            settings,
+            mode: AtomicU8::new(LogsMode::Starting as u8),
+            keys: KeyMaker::default(),
+            delivered: Mutex::default(),
+            spare: Mutex::default(),
+        }
+    }
+
+    /// Opens or closes the input.
+    pub fn set_mode(&self, mode: LogsMode) {
+        // Relaxed: stands alone; a request that comes at the same time may see either.
+        self.mode.store(mode as u8, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) == LogsMode::Open as u8
+    }
+
+    async fn answer(&self, request: Request<RequestBody>) -> Result<(), Fault> {
+        let (head, body) = request.into_parts();
+        let sender = self.check_head(&head.method, &head.headers)?;
+        let packing = self.check_body_head(&head.headers)?;
+        if let Sender::Token { target, .. } = &sender
+            && target.channel().is_pressed()
+        {
+            return Err(Fault::from(Refusal::Pressed));
+        }
+        let Ok(_permit) = self.bodies.try_acquire() else {
+            return Err(Fault::Unavailable);
+        };
+        let reading = self.read_body(body, packing);
+        let body = match tokio::time::timeout(self.settings.body_timeout, reading).await {
+            Ok(body) => body?,
+            Err(_elapsed) => return Err(Fault::BodyTimeout),
+        };
+        let outcome = self.take_body(&sender, &head.headers, &body);
+        self.put_back(body);
+        outcome
+    }
+
+    /// Everything that is refused before anything else: mode, method, sender.
+    fn check_head(&self, method: &Method, headers: &HeaderMap) -> Result<Sender, Fault> {
+        if !self.is_open() {
+            return Err(Fault::Unavailable);
+        }
+        if method != Method::POST {
+            return Err(Fault::Method);
+        }
+        let presented = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| Presented::parse(value.as_bytes()))
+            .ok_or(Fault::Unauthorized)?;
+        match presented {
+            Presented::Token(token) => {
+                let token = token.expose().as_bytes();
+                let target = self.table.route(token).ok_or(Fault::Unauthorized)?;
+                Ok(Sender::Token {
+                    token: Box::from(token),
+                    target,
+                })
+            }
+            Presented::Credential(id, secret) => {
+                let grant = self.directory.authenticate(&id, &secret);
+                let grant = grant.ok_or(Fault::Unauthorized)?;
+                if !grant.may_write_some() {
+                    return Err(Fault::ForbiddenAll);
+                }
+                Ok(Sender::Credential(grant))
+            }
+        }
+    }
+
+    /// What the head says about the body.
+    fn check_body_head(&self, headers: &HeaderMap) -> Result<Packing, Fault> {
+        if !is_logplex(headers) {
+            return Err(Fault::MediaType);
+        }
+        let encoding = headers
+            .get(CONTENT_ENCODING)
+            .map_or(&b""[..], HeaderValue::as_bytes);
+        let packing = Packing::parse(encoding).ok_or(Fault::Encoding)?;
+        let length = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let bytes_max = u64::try_from(self.settings.body_bytes_max).unwrap_or(u64::MAX);
+        if length.is_some_and(|length| bytes_max < length) {
+            return Err(Fault::TooLong);
+        }
+        Ok(packing)
+    }
+
+    async fn read_body(&self, mut body: RequestBody, packing: Packing) -> Result<Vec<u8>, Fault> {
+        let buffer = self.spare().pop().unwrap_or_default();
+        let mut unpacker = Unpacker::new(packing, buffer, self.settings.body_bytes_max)?;
+        let mut bytes = 0;
+        let outcome = loop {
+            match body.frame().await {
+                None => break unpacker.finish().map_err(Fault::from),
+                Some(Err(_broken)) => break Err(Fault::BodyBroken),
+                Some(Ok(frame)) => {
+                    let Ok(piece) = frame.into_data() else {
+                        continue; // Trailers: nothing that is of use here.
+                    };
+                    bytes += u64::try_from(piece.len()).unwrap_or_default();
+                    if let Err(error) = unpacker.feed(&piece) {
+                        break Err(Fault::from(error));
+                    }
+                }
+            }
+        };
+        self.telemetry.input(Input::Http).bytes.increment(bytes);
+        outcome
+    }
+
+    /// From the whole body to its delivery. Never waits.
+    fn take_body(&self, sender: &Sender, headers: &HeaderMap, bytes: &[u8]) -> Result<(), Fault> {
+        let time = ReadTime {
+            arrival: clock::wall(),
+            now: clock::now(),
+        };
+        let body = Body {
+            bytes,
+            sender,
+            table: &self.table,
+            frame_bytes_max: self.settings.frame_bytes_max.min(FRAME_BYTES_LIMIT),
+            time,
+        };
+        let said = said_count(headers)?;
+        let count = match (body.frame_count(), said) {
+            (Ok(count), _) => count,
+            // Logplex, too, calls a body that ends early by the count when there is one.
+            (Err(_), Some(_)) if body.is_cut_off() => return Err(Refusal::CountMismatch.into()),
+            (Err(refusal), _) => return Err(refusal.into()),
+        };
+        if said.is_some_and(|said| said != count) {
+            return Err(Refusal::CountMismatch.into());
+        }
+        let key = request_id(headers)
+            .filter(|_| 0 < count)
+            .map(|id| self.keys.key(sender.identity(), id, bytes));
+        if key.is_some_and(|key| self.was_delivered(key, time)) {
+            self.telemetry.duplicates.increment(1);
+            return Ok(());
+        }
+        let mut tally = Tally::default();
+        let outcome = body.deliver(&mut tally, || self.claim(key, time));
+        tally.add_to(&self.telemetry, Input::Http);
+        if !outcome? {
+            self.telemetry.duplicates.increment(1);
+        }
+        Ok(())
+    }
+
+    fn was_delivered(&self, key: RequestKey, time: ReadTime) -> bool {
+        let mut delivered = self.delivered();
+        delivered.forget(time.now);
+        delivered.has(key)
+    }
+
+    /// Remembers the request as delivered; false when it was already.
+    fn claim(&self, key: Option<RequestKey>, time: ReadTime) -> bool {
+        let Some(key) = key else { return true };
+        let LogsSettings {
+            duplicate_window,
+            frame_ids_max,
+            ..
+        } = self.settings;
+        self.delivered()
+            .claim(key, time.now, duplicate_window, frame_ids_max)
+            == Claim::New
+    }
+
+    fn delivered(&self) -> std::sync::MutexGuard<'_, Delivered> {
+        self.delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_back(&self, body: Vec<u8>) {
+        let mut spare = self.spare();
+        if body.capacity() <= SPARE_BODY_BYTES_MAX && spare.len() < SPARE_BODIES_MAX {
+            spare.push(body);
+        }
+    }
+}
+
+/// Answers `POST /logs` (and any other method there): a handler for axum's `any`.
+pub async fn logs(
+    State(input): State<Arc<LogsInput>>,
+    request: Request<RequestBody>,
+) -> Response<RequestBody> {
+    match input.answer(request).await {
+        Ok(()) => status(StatusCode::NO_CONTENT),
+        Err(fault) => fault.answer(),
+    }
+}
+
+fn is_logplex(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let essence = value.split(|&b| b == b';').next().unwrap_or_default();
+    let essence = essence.trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/logplex-1")
+        || essence.eq_ignore_ascii_case(b"application/x-logplex-1")
+}
+
+/// What Logplex-Msg-Count says, if it is there.
+fn said_count(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
+    let Some(value) = headers.get("logplex-msg-count") else {
+        return Ok(None);
+    };
+    let count = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    count.map(Some).ok_or(Fault::CountMismatch)
+}
+
+/// What stays the same when a sender tries again: log-shuttle has only X-Request-Id.
+fn request_id(headers: &HeaderMap) -> Option<&[u8]> {
+    ["logplex-frame-id", "x-request-id"]
+        .into_iter()
+        .find_map(|name| headers.get(name))
+        .map(HeaderValue::as_bytes)
+        .filter(|id| !id.is_empty())
+}
+
+/// Greatest body buffer that is kept.
+const SPARE_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Body buffers that are kept.
+const SPARE_BODIES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderName;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|&(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn content_types_are_compared_as_media_types() {
+        for (value, expected) in [
+            ("application/logplex-1", true),
+            ("application/x-logplex-1", true),
+            ("Application/Logplex-1", true),
+            ("application/logplex-1; charset=utf-8", true),
+            ("application/logplex-12", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_logplex(&headers(&[("content-type", value)])), expected);
+        }
+        assert!(!is_logplex(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_count_is_a_number_or_a_mismatch() {
+        let count = |value| said_count(&headers(&[("logplex-msg-count", value)]));
+        assert_eq!(count("3"), Ok(Some(3)));
+        assert_eq!(count("x"), Err(Fault::CountMismatch));
+        assert_eq!(count(""), Err(Fault::CountMismatch));
+        assert_eq!(said_count(&HeaderMap::new()), Ok(None));
+    }
+
+    #[test]
+    fn the_frame_id_goes_before_the_request_id() {
+        let both = headers(&[("x-request-id", "r"), ("logplex-frame-id", "f")]);
+        assert_eq!(request_id(&both), Some(&b"f"[..]));
+        assert_eq!(
+            request_id(&headers(&[("x-request-id", "r")])),
+            Some(&b"r"[..])
+        );
+        assert_eq!(request_id(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,246 @@
+//! What the frames of one read become, on every syslog input alike: parsed, routed and gathered.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::id::Token;
+use crate::ingest::gather::After;
+use crate::ingest::gather::Gather;
+use crate::ingest::gather::Limiting;
+use crate::ingest::gather::ReadTime;
+use crate::ingest::gather::TOKEN_PREFIX;
+use crate::route::RouteTable;
+use crate::route::Target;
+use crate::syslog::message::Message;
+use crate::syslog::parse::{parse_any, parse_rfc3164, parse_rfc5424, with_source};
+use crate::telemetry::{DropReason, Input, Telemetry};
+
+/// What was counted during one read; added to the router's counters once.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) bytes: u64,
+    pub(crate) frames: u64,
+    pub(crate) truncated: u64,
+    pub(crate) routed: u64,
+    pub(crate) unknown_token: u64,
+    pub(crate) no_token: u64,
+    pub(crate) malformed: u64,
+    pub(crate) rate_limited: u64,
+    pub(crate) forbidden: u64,
+    pub(crate) empty: u64,
+}
+
+impl Tally {
+    /// Adds everything to `telemetry`.
+    pub(crate) fn add_to(&self, telemetry: &Telemetry, input: Input) {
+        let counters = telemetry.input(input);
+        counters.bytes.increment(self.bytes);
+        counters.frames.increment(self.frames);
+        for (counter, count) in [
+            (&telemetry.routed, self.routed),
+            (&telemetry.truncated, self.truncated),
+        ] {
+            if 0 < count {
+                counter.increment(count);
+            }
+        }
+        for (reason, count) in [
+            (DropReason::UnknownToken, self.unknown_token),
+            (DropReason::NoToken, self.no_token),
+            (DropReason::Malformed, self.malformed),
+            (DropReason::RateLimited, self.rate_limited),
+            (DropReason::Forbidden, self.forbidden),
+            (DropReason::Empty, self.empty),
+        ] {
+            if 0 < count {
+                telemetry.dropped(reason, count);
+            }
+        }
+    }
+}
+
+/// Where the messages of one input go: shared by its connections.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    /// The tokens.
+    pub(crate) table: Arc<RouteTable>,
+    /// The router's counters.
+    pub(crate) telemetry: Telemetry,
+    /// Which counters are meant.
+    pub(crate) input: Input,
+    /// The token that everything belongs to, whatever it is.
+    pub(crate) token: Option<Token>,
+}
+
+impl Intake {
+    /// Begins a read: the clock and the bound token are looked at once.
+    pub(crate) fn begin(&self) -> Read {
+        let token = self.token.as_ref();
+        Read {
+            time: ReadTime {
+                arrival: clock::wall(),
+                now: clock::now(),
+            },
+            bound: token.map(|token| self.table.route(token.expose().as_bytes())),
+        }
+    }
+}
+
+/// What holds for all frames of one read.
+pub(crate) struct Read {
+    time: ReadTime,
+    /// Outer `None`: not bound. Inner `None`: bound to a token that is gone.
+    bound: Option<Option<Arc<Target>>>,
+}
+
+impl Read {
+    /// When the read was.
+    pub(crate) fn now(&self) -> Instant {
+        self.time.now
+    }
+}
+
+/// The frames of one read on their way into channels.
+pub(crate) struct Batch<'r> {
+    intake: &'r Intake,
+    read: &'r Read,
+    cache: &'r mut TokenCache,
+    gather: Gather<'r>,
+    after: After,
+    /// What was counted so far.
+    pub(crate) tally: Tally,
+}
+
+impl<'r> Batch<'r> {
+    /// An empty batch.
+    pub(crate) fn new(intake: &'r Intake, read: &'r Read, cache: &'r mut TokenCache) -> Self {
+        // Before the first look-up, so that a change during the read is seen at the next one.
+        cache.refresh(intake.table.generation());
+        Self {
+            intake,
+            read,
+            cache,
+            gather: Gather::new(),
+            after: After::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes one frame: its message is gathered, or counted as dropped.
+    pub(crate) fn take(&mut self, frame: &'r [u8], is_truncated: bool) {
+        self.tally.frames += 1;
+        self.tally.truncated += u64::from(is_truncated);
+        match &self.read.bound {
+            Some(bound) => self.take_bound(bound.as_ref(), frame, is_truncated),
+            None => self.take_routed(frame, is_truncated),
+        }
+        if self.gather.is_full() {
+            self.deliver();
+        }
+    }
+
+    fn take_bound(&mut self, bound: Option<&'r Arc<Target>>, frame: &'r [u8], is_truncated: bool) {
+        let (Some(target), Some(token)) = (bound, &self.intake.token) else {
+            self.tally.unknown_token += 1;
+            return;
+        };
+        let source = target.source().as_str().as_bytes();
+        let message = parse_any(frame, source, self.read.time.arrival);
+        // Its APP-NAME stays (`postgres[6442]`), unless it looks like a token; the token that the
+        // listener is bound to is hidden in any other field.
+        let message = with_source(message, token.expose().as_bytes(), message.app_name);
+        let message = Message {
+            is_truncated,
+            ..message
+        };
+        self.gather.push(target, message, frame.len());
+    }
+
+    fn take_routed(&mut self, frame: &'r [u8], is_truncated: bool) {
+        let Some(message) = message_with_token(frame, &self.read.time) else {
+            self.tally.no_token += 1;
+            return;
+        };
+        let Some(target) = self.cache.route(message.app_name, &self.intake.table) else {
+            self.tally.unknown_token += 1;
+            return;
+        };
+        let message = Message {
+            is_truncated,
+            ..message
+        };
+        self.gather.push(target, message, frame.len());
+    }
+
+    fn deliver(&mut self) {
+        let table = &self.intake.table;
+        let after = self
+            .gather
+            .deliver(table, Limiting::Drop, self.read.time, &mut self.tally);
+        self.after.has_backlog |= after.has_backlog;
+        self.after.pressed.extend(after.pressed);
+    }
+
+    /// Delivers what is gathered and adds the counts to the router's.
+    pub(crate) fn finish(mut self) -> After {
+        self.deliver();
+        self.tally.add_to(&self.intake.telemetry, self.intake.input);
+        self.after
+    }
+}
+
+/// The message in `frame` and, as its APP-NAME, its token; RFC 3164's tag can be one too
+/// (`logger --rfc3164 -t t.TOKEN`).
+pub(crate) fn message_with_token<'a>(frame: &'a [u8], time: &ReadTime) -> Option<Message<'a>> {
+    let has_token = |message: &Message<'_>| message.app_name.starts_with(TOKEN_PREFIX);
+    parse_rfc5424(frame)
+        .filter(has_token)
+        .or_else(|| parse_rfc3164(frame, time.arrival).filter(has_token))
+}
+
+/// The last tokens that a connection used: most connections use one, or a few over and over.
+#[derive(Default)]
+pub(crate) struct TokenCache {
+    generation: u64,
+    /// Empty until the first look-up, so that a silent connection costs nothing.
+    slots: Vec<Option<Arc<Target>>>,
+}
+
+impl TokenCache {
+    /// Forgets everything when routes have changed since the last read.
+    pub(crate) fn refresh(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.slots.clear();
+        }
+    }
+
+    /// Where messages with `token` go, if it is known.
+    pub(crate) fn route(&mut self, token: &[u8], table: &RouteTable) -> Option<&Arc<Target>> {
+        if self.slots.is_empty() {
+            self.slots.resize_with(CACHE_SLOTS, || None);
+        }
+        let slot = self.slots.get_mut(slot_index(token))?;
+        let is_hit = slot.as_ref().is_some_and(|known| known.is_of(token));
+        if !is_hit {
+            // An unknown token leaves the slot to the known one.
+            *slot = Some(table.route(token)?);
+        }
+        slot.as_ref()
+    }
+}
+
+/// Mixes both ends of the token: they are random in most, and tokens made by hand differ at least
+/// in one of them.
+fn slot_index(token: &[u8]) -> usize {
+    let ends = token.iter().take(10).chain(token.iter().rev().take(8));
+    let mixed = ends.fold(0_usize, |mixed, &byte| {
+        mixed.wrapping_mul(31).wrapping_add(usize::from(byte))
+    });
+    (mixed ^ (mixed >> 15)) % CACHE_SLOTS
+}
+
+/// Tokens that a connection remembers.
+const CACHE_SLOTS: usize = 32;

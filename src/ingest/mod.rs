@@ -1,0 +1,15 @@
+//! In: messages from HTTP, syslog over TCP and TLS, and UDP, to the channels that they are for.
+//!
+//! Each read or request goes the same way: frames are cut in place, parsed, their tokens looked
+//! up, and gathered per channel (`gather`); then each touched channel gets one append.
+
+mod answer;
+mod auth;
+mod dedup;
+mod gather;
+pub mod http;
+mod intake;
+mod request;
+pub mod tcp;
+pub mod udp;
+mod unpack;

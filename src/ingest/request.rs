@@ -1,0 +1,247 @@
+//! The body of a `POST /logs`: all of it is delivered, or nothing.
+//!
+//! Small bodies are parsed once. Great ones are gone through twice, in pieces: what a million
+//! little messages would take as gathered messages is many times the body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ingest::gather::Gather;
+use crate::ingest::gather::Limiting;
+use crate::ingest::gather::ReadTime;
+use crate::ingest::intake::Tally;
+use crate::ingest::intake::message_with_token;
+use crate::registry::Grant;
+use crate::route::RouteTable;
+use crate::route::Target;
+use crate::route::limit::Demand;
+use crate::syslog::frame::BodyError;
+use crate::syslog::frame::BodyFrames;
+use crate::syslog::message::Message;
+use crate::syslog::parse::{parse_any, with_source};
+
+/// Whose request it is, checked.
+pub(crate) enum Sender {
+    /// A token's: everything belongs to its channel.
+    Token {
+        /// The token's bytes.
+        token: Box<[u8]>,
+        /// Where it goes.
+        target: Arc<Target>,
+    },
+    /// A credential's: each message has its own token.
+    Credential(Grant),
+}
+
+impl Sender {
+    /// What tells senders apart, for de-duplication.
+    pub(crate) fn identity(&self) -> &[u8] {
+        match self {
+            Self::Token { token, .. } => token,
+            Self::Credential(grant) => grant.id.as_str().as_bytes(),
+        }
+    }
+}
+
+/// Why a body was refused as a whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refusal {
+    /// It is no row of octet-counted frames.
+    Malformed,
+    /// It holds another number of frames than was said.
+    CountMismatch,
+    /// Messages of it are for a channel that the credential may not write to.
+    Forbidden,
+    /// A token is over its rate limit for so long.
+    RateLimited(Duration),
+    /// A channel is full and asks its writers to wait.
+    Pressed,
+}
+
+/// A body and how it is to be read.
+pub(crate) struct Body<'b> {
+    pub(crate) bytes: &'b [u8],
+    pub(crate) sender: &'b Sender,
+    pub(crate) table: &'b RouteTable,
+    pub(crate) frame_bytes_max: usize,
+    pub(crate) time: ReadTime,
+}
+
+/// What all messages of a body ask of one token.
+struct Claim {
+    target: Arc<Target>,
+    demand: Demand,
+}
+
+impl<'b> Body<'b> {
+    /// Counts the frames, all being well-formed.
+    ///
+    /// An incomplete last frame is a fault like any other. Logplex drops it silently with 204
+    /// when no count was sent; but a sender that is told so never sends it again.
+    pub(crate) fn frame_count(&self) -> Result<u64, Refusal> {
+        BodyFrames::new(self.bytes, self.frame_bytes_max)
+            .try_fold(0, |count, frame| frame.map(|_| count + 1))
+            .map_err(|_| Refusal::Malformed)
+    }
+
+    /// Whether it is well-formed but for its last frame, which ends early.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        let fault = BodyFrames::new(self.bytes, self.frame_bytes_max).find_map(Result::err);
+        matches!(fault, Some(BodyError::Incomplete { .. }))
+    }
+
+    /// Delivers everything, once `commit` has agreed as the last one that is asked; false when it
+    /// did not.
+    pub(crate) fn deliver(
+        &self,
+        tally: &mut Tally,
+        commit: impl FnOnce() -> bool,
+    ) -> Result<bool, Refusal> {
+        // Counted apart, so that a first pass over the body leaves no trace.
+        let mut found = *tally;
+        let mut claims = Vec::new();
+        let mut gather = Gather::new();
+        let mut is_whole = true;
+        self.go_through(&mut gather, &mut found, |gather, _| {
+            add_claims(&mut claims, gather);
+            gather.clear();
+            is_whole = false;
+        });
+        add_claims(&mut claims, &gather);
+        self.check(&claims, tally)?;
+        self.take_limits(&claims)?;
+        if !commit() {
+            self.refund(&claims);
+            return Ok(false);
+        }
+        if is_whole {
+            *tally = found;
+            gather.deliver(self.table, Limiting::Taken, self.time, tally);
+        } else {
+            gather.clear();
+            self.go_through(&mut gather, tally, |gather, tally| {
+                gather.deliver(self.table, Limiting::Taken, self.time, tally);
+            });
+            gather.deliver(self.table, Limiting::Taken, self.time, tally);
+        }
+        Ok(true)
+    }
+
+    /// Gathers all messages; `when_full` has to empty the gather.
+    fn go_through(
+        &self,
+        gather: &mut Gather<'b>,
+        tally: &mut Tally,
+        mut when_full: impl FnMut(&mut Gather<'b>, &mut Tally),
+    ) {
+        let frames = BodyFrames::new(self.bytes, self.frame_bytes_max);
+        // Every frame is well-formed: `frame_count` has said so.
+        for frame in frames.flatten() {
+            tally.frames += 1;
+            tally.truncated += u64::from(frame.is_truncated);
+            self.gather_frame(gather, tally, frame.frame, frame.is_truncated);
+            if gather.is_full() {
+                when_full(gather, tally);
+            }
+        }
+    }
+
+    fn gather_frame(
+        &self,
+        gather: &mut Gather<'b>,
+        tally: &mut Tally,
+        frame: &'b [u8],
+        is_truncated: bool,
+    ) {
+        match self.sender {
+            Sender::Token { token, target } => {
+                let source = target.source().as_str().as_bytes();
+                let message = parse_any(frame, source, self.time.arrival);
+                let message = with_source(message, token, message.app_name);
+                let message = Message {
+                    is_truncated,
+                    ..message
+                };
+                gather.push(target, message, frame.len());
+            }
+            Sender::Credential(_) => {
+                let Some(message) = message_with_token(frame, &self.time) else {
+                    tally.no_token += 1;
+                    return;
+                };
+                let Some(target) = self.table.route(message.app_name) else {
+                    tally.unknown_token += 1;
+                    return;
+                };
+                let message = Message {
+                    is_truncated,
+                    ..message
+                };
+                gather.push(&target, message, frame.len());
+            }
+        }
+    }
+
+    fn check(&self, claims: &[Claim], tally: &mut Tally) -> Result<(), Refusal> {
+        if let Sender::Credential(grant) = self.sender {
+            tally.forbidden = claims
+                .iter()
+                .filter(|claim| !grant.may_write(claim.target.channel().id()))
+                .map(|claim| claim.demand.messages)
+                .sum();
+            if 0 < tally.forbidden {
+                return Err(Refusal::Forbidden);
+            }
+        }
+        let is_pressed = |claim: &Claim| claim.target.channel().is_pressed();
+        if claims.iter().any(is_pressed) {
+            return Err(Refusal::Pressed);
+        }
+        Ok(())
+    }
+
+    /// Takes what the rate limits allow, for every token or for none.
+    fn take_limits(&self, claims: &[Claim]) -> Result<(), Refusal> {
+        let Some(limits) = self.table.limits() else {
+            return Ok(());
+        };
+        for (index, claim) in claims.iter().enumerate() {
+            let taken = claim
+                .target
+                .limiter()
+                .take(&limits, claim.demand, self.time.now);
+            if let Err(wait) = taken {
+                self.refund(claims.get(..index).unwrap_or_default());
+                return Err(Refusal::RateLimited(wait));
+            }
+        }
+        Ok(())
+    }
+
+    fn refund(&self, claims: &[Claim]) {
+        if let Some(limits) = self.table.limits() {
+            for claim in claims {
+                let mut limiter = claim.target.limiter();
+                limiter.refund(&limits, claim.demand, self.time.now);
+            }
+        }
+    }
+}
+
+fn add_claims(claims: &mut Vec<Claim>, gather: &Gather<'_>) {
+    for part in gather.parts() {
+        let same = claims
+            .iter_mut()
+            .find(|claim| Arc::ptr_eq(&claim.target, &part.target));
+        match same {
+            Some(claim) => {
+                claim.demand.messages += part.demand.messages;
+                claim.demand.bytes += part.demand.bytes;
+            }
+            None => claims.push(Claim {
+                target: Arc::clone(&part.target),
+                demand: part.demand,
+            }),
+        }
+    }
+}

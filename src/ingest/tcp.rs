@@ -1,0 +1,346 @@
+//! Syslog over TCP and TLS: one task for each connection, one buffer, one append per touched
+//! channel and read.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::clock;
+use crate::id::Token;
+use crate::ingest::gather::After;
+use crate::ingest::intake::{Batch, Intake, TokenCache};
+use crate::limits::{FRAME_BYTES_LIMIT, READ_BYTES_MAX};
+use crate::net::listen::{Accepted, Listener};
+use crate::net::tls::TlsServer;
+use crate::route::RouteTable;
+use crate::shutdown::Shutdown;
+use crate::syslog::frame::{Cut, Framer};
+use crate::telemetry::{Input, Telemetry};
+
+/// How syslog connections are served.
+#[derive(Clone)]
+pub struct SyslogSettings {
+    /// A frame is kept up to this many bytes; at most `FRAME_BYTES_LIMIT` counts.
+    pub frame_bytes_max: usize,
+    /// A connection that says nothing for this long is closed.
+    pub idle_timeout: Duration,
+    /// A frame that has begun must have ended this long after.
+    pub frame_timeout: Duration,
+    /// For a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// The token that everything on the listener belongs to; `None`: each message has its own.
+    pub token: Option<Token>,
+}
+
+impl Default for SyslogSettings {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: crate::limits::FRAME_BYTES_DEFAULT,
+            idle_timeout: Duration::from_secs(3_600),
+            frame_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            token: None,
+        }
+    }
+}
+
+/// What the connections of one listener share.
+struct Server {
+    intake: Intake,
+    settings: SyslogSettings,
+    tls: Option<Arc<TlsServer>>,
+    shutdown: Shutdown,
+}
+
+/// Takes syslog messages on `listener`, inside TLS when there is `tls`, until `shutdown`; then
+/// what connections have already sent is read once more, and they are closed.
+pub async fn serve_syslog(
+    mut listener: Listener,
+    tls: Option<Arc<TlsServer>>,
+    table: Arc<RouteTable>,
+    settings: SyslogSettings,
+    shutdown: Shutdown,
+    telemetry: Telemetry,
+) {
+    let input = if tls.is_some() {
+        Input::Tls
+    } else {
+        Input::Tcp
+    };
+    let server = Arc::new(Server {
+        intake: Intake {
+            table,
+            telemetry,
+            input,
+            token: settings.token.clone(),
+        },
+        settings,
+        tls,
+        shutdown: shutdown.clone(),
+    });
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.requested() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let server = Arc::clone(&server);
+        shutdown.spawn(async move { server.serve(accepted).await });
+    }
+}
+
+/// Why a connection was ended from this side, or broke.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error("silent for too long")]
+    Idle,
+    #[error("a frame was begun and not ended in time")]
+    HalfFrame,
+    #[error("{0}")]
+    Broken(#[from] io::Error),
+}
+
+impl Server {
+    async fn serve(&self, accepted: Accepted) {
+        let Accepted {
+            stream,
+            peer,
+            slot: _slot,
+        } = accepted;
+        let Some(tls) = &self.tls else {
+            return self.read_to_end(stream, peer).await;
+        };
+        let handshake = tls.accept(stream, self.settings.handshake_timeout);
+        let shaken = tokio::select! {
+            () = self.shutdown.requested() => return,
+            shaken = handshake => shaken,
+        };
+        match shaken {
+            Ok(stream) => self.read_to_end(stream, peer).await,
+            Err(error) => debug!(%peer, %error, "syslog connection refused"),
+        }
+    }
+
+    async fn read_to_end<S: AsyncRead + Unpin>(&self, stream: S, peer: SocketAddr) {
+        let mut connection = Connection::new(&self.settings);
+        if let Err(error) = connection.run(stream, &self.intake, &self.shutdown).await {
+            debug!(%peer, %error, "syslog connection ended");
+        }
+    }
+}
+
+/// One connection: bytes that are not yet frames, and where the framer stands.
+struct Connection {
+    framer: Framer,
+    cache: TokenCache,
+    /// The first `filled` bytes are a frame that has not ended yet; the rest is room to read.
+    buffer: Vec<u8>,
+    filled: usize,
+    /// Since when `buffer` begins with half a frame.
+    half_since: Option<Instant>,
+    last_read: Instant,
+    idle_timeout: Duration,
+    frame_timeout: Duration,
+}
+
+impl Connection {
+    fn new(settings: &SyslogSettings) -> Self {
+        Self {
+            framer: Framer::new(settings.frame_bytes_max.min(FRAME_BYTES_LIMIT)),
+            cache: TokenCache::default(),
+            buffer: vec![0; READ_BYTES_MIN],
+            filled: 0,
+            half_since: None,
+            last_read: clock::now(),
+            idle_timeout: settings.idle_timeout,
+            frame_timeout: settings.frame_timeout,
+        }
+    }
+
+    async fn run<S: AsyncRead + Unpin>(
+        &mut self,
+        mut stream: S,
+        intake: &Intake,
+        shutdown: &Shutdown,
+    ) -> Result<(), ConnectionError> {
+        loop {
+            let count = tokio::select! {
+                biased;
+                // Cancel safe: nothing is taken from the stream until it returns.
+                count = self.fill(&mut stream) => count,
+                () = shutdown.requested() => {
+                    self.take_frames(intake, 0, Ending::Ended);
+                    return Ok(());
+                }
+            };
+            let count = match count {
+                Ok(count) => count,
+                Err(error) => {
+                    self.take_frames(intake, 0, Ending::Ended);
+                    return Err(error);
+                }
+            };
+            let ending = if count == 0 {
+                Ending::Ended
+            } else {
+                Ending::Open
+            };
+            let after = self.take_frames(intake, count, ending);
+            if ending == Ending::Ended {
+                return Ok(());
+            }
+            rest(after, shutdown).await;
+            if shutdown.is_requested() {
+                self.take_frames(intake, 0, Ending::Ended);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads once into the buffer's room; 0 at the end. While nothing comes, a great buffer is
+    /// given back. Cancel safe.
+    async fn fill<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+    ) -> Result<usize, ConnectionError> {
+        let idle_end = self.last_read + self.idle_timeout;
+        let half_end = self.half_since.map(|since| since + self.frame_timeout);
+        let end = half_end.map_or(idle_end, |half_end| half_end.min(idle_end));
+        let shrink_at = self.last_read + SHRINK_AFTER;
+        if READ_BYTES_MIN < self.buffer.len() && self.filled < READ_BYTES_MIN && shrink_at < end {
+            let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            if let Ok(read) = tokio::time::timeout_at(shrink_at, stream.read(room)).await {
+                return Ok(read?);
+            }
+            self.buffer.truncate(READ_BYTES_MIN);
+            self.buffer.shrink_to_fit();
+        }
+        let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        match tokio::time::timeout_at(end, stream.read(room)).await {
+            Ok(read) => Ok(read?),
+            Err(_elapsed) if half_end == Some(end) => Err(ConnectionError::HalfFrame),
+            Err(_elapsed) => Err(ConnectionError::Idle),
+        }
+    }
+
+    /// Takes every frame that is whole, `count` bytes having been read just now.
+    fn take_frames(&mut self, intake: &Intake, count: usize, ending: Ending) -> After {
+        let read = intake.begin();
+        let is_full = self.filled + count == self.buffer.len();
+        let bytes = self.buffer.get(..self.filled + count).unwrap_or_default();
+        let mut batch = Batch::new(intake, &read, &mut self.cache);
+        batch.tally.bytes = u64::try_from(count).unwrap_or_default();
+        let (used, has_cut) = cut_all(&mut self.framer, bytes, ending, &mut batch);
+        // A full buffer that holds no frame cannot be: it is greater than any frame. If it were,
+        // the connection would hang; so its bytes are thrown away and counted.
+        let is_stuck = used == 0 && is_full && READ_BYTES_MAX <= self.buffer.len();
+        if is_stuck {
+            batch.tally.malformed += 1;
+        }
+        let after = batch.finish();
+        let used = if is_stuck { bytes.len() } else { used };
+        let left = bytes.len().saturating_sub(used);
+        self.buffer.copy_within(used..used + left, 0);
+        self.filled = left;
+        self.note_time(read.now(), has_cut);
+        if is_full && self.buffer.len() < READ_BYTES_MAX {
+            let bytes_wanted = (self.buffer.len() * 4).min(READ_BYTES_MAX);
+            self.buffer.resize(bytes_wanted, 0);
+        }
+        after
+    }
+
+    /// The deadline of half a frame counts from when it began, not from its last byte.
+    fn note_time(&mut self, now: Instant, has_cut: bool) {
+        self.last_read = now;
+        self.half_since = match self.half_since {
+            _ if self.filled == 0 => None,
+            Some(since) if !has_cut => Some(since),
+            _ => Some(now),
+        };
+    }
+}
+
+/// Whether more bytes may come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    Open,
+    Ended,
+}
+
+/// Cuts and takes all frames of `bytes`; says how many bytes are done with, and whether a frame
+/// was among them.
+fn cut_all<'r>(
+    framer: &mut Framer,
+    bytes: &'r [u8],
+    ending: Ending,
+    batch: &mut Batch<'r>,
+) -> (usize, bool) {
+    let mut left = bytes;
+    let mut has_cut = false;
+    loop {
+        let cut = match ending {
+            Ending::Open => framer.cut(left),
+            Ending::Ended => framer.cut_at_end(left),
+        };
+        let used = match cut {
+            Cut::Frame {
+                frame,
+                used,
+                is_truncated,
+            } => {
+                has_cut = true;
+                batch.take(frame, is_truncated);
+                used
+            }
+            Cut::Malformed { used } => {
+                has_cut = true;
+                batch.tally.malformed += 1;
+                used
+            }
+            Cut::Skip { used } => used,
+            Cut::Incomplete => break,
+        };
+        if used == 0 {
+            break;
+        }
+        left = left.get(used..).unwrap_or_default();
+        if left.is_empty() {
+            break;
+        }
+    }
+    (bytes.len() - left.len(), has_cut)
+}
+
+/// Lets readers that are behind run, and waits for the channels that ask for it: the sender is
+/// slowed down by TCP's flow control meanwhile.
+async fn rest(after: After, shutdown: &Shutdown) {
+    if after.has_backlog {
+        tokio::task::yield_now().await;
+    }
+    for channel in after.pressed {
+        unless_stopped(channel.room(), shutdown).await;
+    }
+}
+
+async fn unless_stopped(wait: impl Future<Output = ()>, shutdown: &Shutdown) {
+    tokio::select! {
+        () = wait => {}
+        () = shutdown.requested() => {}
+    }
+}
+
+/// Buffer of a connection that says little.
+const READ_BYTES_MIN: usize = 8 * 1024;
+
+/// How long a connection is silent before its buffer is made small again.
+const SHRINK_AFTER: Duration = Duration::from_secs(2);
+
+// A whole frame with its count fits the buffer beside half of the next read.
+const _: () = assert!(2 * FRAME_BYTES_LIMIT <= READ_BYTES_MAX);
+const _: () = assert!(FRAME_BYTES_LIMIT + 64 < READ_BYTES_MAX);
