@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod clock;
+pub mod egress;
 pub mod id;
 pub mod ingest;
 pub mod limits;

@@ -1,0 +1,157 @@
+//! How a try ended.
+
+use std::io;
+use std::time::Duration;
+
+use crate::net::connect::ConnectError;
+use crate::net::trust::TrustError;
+
+/// How one try to send a batch ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The destination has it. A syslog destination says nothing: written to the socket is all
+    /// that can be known, and there is no status.
+    Confirmed {
+        /// HTTP status, where there is one.
+        status: Option<u16>,
+    },
+    /// The destination will never take it.
+    Refused {
+        /// HTTP status.
+        status: u16,
+    },
+    /// A connection kept from before turned out to be dead before it brought any answer: no fault
+    /// of the destination, try again on a new one at once.
+    Stale,
+    /// It may go better later.
+    Retry {
+        /// What went wrong.
+        failure: Failure,
+        /// How long the destination asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Retry {
+            failure,
+            retry_after: None,
+        }
+    }
+}
+
+/// What went wrong with a try. The texts hold neither passwords nor messages.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The TLS settings cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The host is no name that a certificate could carry.
+    #[error("the host is no valid TLS server name")]
+    BadName,
+    /// The certificate of one side did not convince the other.
+    #[error("certificate validation failed: {0}")]
+    Certificate(String),
+    /// The TLS handshake failed for another reason.
+    #[error("TLS handshake failed: {0}")]
+    Handshake(io::Error),
+    /// The URL or an own header cannot be sent in a request.
+    #[error("the request cannot be made: {0}")]
+    Request(http::Error),
+    /// An answer that asks for another try, or says nothing that is understood.
+    #[error("the destination answered {0}")]
+    Status(u16),
+    /// No answer that is HTTP, or the connection ended before there was one.
+    #[error("no valid answer: {0}")]
+    Http(hyper::Error),
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The peer closed the connection.
+    #[error("the destination closed the connection")]
+    Closed,
+    /// Something took too long.
+    #[error("{what} took longer than {} s", .timeout.as_secs_f64())]
+    TimedOut {
+        /// What took too long.
+        what: &'static str,
+        /// The time it was given.
+        timeout: Duration,
+    },
+}
+
+impl Failure {
+    /// The HTTP status, if there was an answer.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether waiting alone will hardly mend it: somebody must act.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Status(status) => (300..400).contains(status),
+            Self::Trust(_) | Self::BadName | Self::Certificate(_) | Self::Request(_) => true,
+            Self::Connect(error) => matches!(error, ConnectError::Denied { .. }),
+            _ => false,
+        }
+    }
+}
+
+/// What an HTTP status means for the batch that got it.
+pub(crate) fn judge(status: u16, retry_after: Option<Duration>) -> Outcome {
+    match status {
+        200..300 => Outcome::Confirmed {
+            status: Some(status),
+        },
+        400..500 if status != 429 => Outcome::Refused { status },
+        _ => Outcome::Retry {
+            failure: Failure::Status(status),
+            retry_after,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_mean_what_logplex_and_the_issue_say() {
+        for status in [200, 201, 202, 204, 299] {
+            let outcome = judge(status, None);
+            assert!(
+                matches!(outcome, Outcome::Confirmed { status: Some(s) } if s == status),
+                "{status}: {outcome:?}"
+            );
+        }
+        for status in [400, 401, 403, 404, 410, 413, 428, 430, 499] {
+            let outcome = judge(status, None);
+            assert!(
+                matches!(outcome, Outcome::Refused { status: s } if s == status),
+                "{status}: {outcome:?}"
+            );
+        }
+        let wait = Some(Duration::from_secs(1));
+        for status in [100, 101, 199, 300, 301, 304, 399, 429, 500, 503, 599, 600] {
+            let outcome = judge(status, wait);
+            assert!(
+                matches!(outcome, Outcome::Retry { retry_after, .. } if retry_after == wait),
+                "{status}: {outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn redirects_last_and_overload_does_not() {
+        assert!(Failure::Status(301).is_lasting());
+        assert!(!Failure::Status(503).is_lasting());
+        assert!(!Failure::Closed.is_lasting());
+    }
+}

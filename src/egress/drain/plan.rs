@@ -1,0 +1,91 @@
+//! What a drain's entry asks for, made ready for use.
+
+use crate::clock::UnixMicros;
+use crate::egress::filter::Filter;
+use crate::id::{DrainId, DrainToken};
+use crate::net::trust::Trust;
+use crate::registry::{Compression, DrainEntry, DrainOptions, DrainUrl, Format, Scheme};
+use crate::syslog::encode;
+use crate::syslog::message::Message;
+
+/// How a message is written into a batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Shape {
+    /// Logplex's frames of HTTP drains.
+    LogplexHttp,
+    /// Logplex's frames of syslog drains, with the drain's token as host.
+    LogplexSyslog,
+    /// Strict RFC 5424.
+    Rfc5424,
+}
+
+/// One drain as its entry wants it. Holds secrets: no `Debug`.
+pub(crate) struct Plan {
+    pub(crate) id: DrainId,
+    pub(crate) token: DrainToken,
+    pub(crate) url: DrainUrl,
+    pub(crate) options: DrainOptions,
+    pub(crate) filter: Filter,
+    shape: Shape,
+}
+
+impl Plan {
+    /// The plan of `entry`; `None` while it is only reserved.
+    pub(crate) fn new(entry: &DrainEntry) -> Option<Self> {
+        let url = entry.url.clone()?;
+        let is_http = matches!(url.scheme(), Scheme::Http | Scheme::Https);
+        let shape = match entry.options.format {
+            Format::Rfc5424 => Shape::Rfc5424,
+            Format::Logplex if is_http => Shape::LogplexHttp,
+            Format::Logplex => Shape::LogplexSyslog,
+        };
+        let options = entry.options.clone();
+        Some(Self {
+            id: entry.id,
+            token: entry.token.clone(),
+            filter: Filter::new(options.source.as_deref(), options.ps.as_deref()),
+            url,
+            options,
+            shape,
+        })
+    }
+
+    /// Whether `entry` asks for just this.
+    pub(crate) fn agrees(&self, entry: &DrainEntry) -> bool {
+        entry.url.as_ref() == Some(&self.url)
+            && entry.options == self.options
+            && entry.token == self.token
+    }
+
+    /// Appends `message` to `out` as one octet-counted frame.
+    pub(crate) fn encode(&self, message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
+        match self.shape {
+            Shape::LogplexHttp => encode::logplex_http(message, out),
+            Shape::LogplexSyslog => encode::logplex_syslog(message, &self.token, out),
+            Shape::Rfc5424 => encode::rfc5424(message, arrival, out),
+        }
+    }
+
+    /// How bodies are compressed; syslog has no bodies.
+    pub(crate) fn compression(&self) -> Compression {
+        match self.url.scheme() {
+            Scheme::Http | Scheme::Https => self.options.compression,
+            Scheme::Syslog | Scheme::SyslogTls | Scheme::SyslogUdp => Compression::None,
+        }
+    }
+
+    /// Whether the connection is encrypted.
+    pub(crate) fn has_tls(&self) -> bool {
+        matches!(self.url.scheme(), Scheme::Https | Scheme::SyslogTls)
+    }
+
+    /// Whom the connection trusts.
+    pub(crate) fn trust(&self) -> Trust<'_> {
+        Trust {
+            ca: self.options.ca.as_deref(),
+            client_cert: self.options.client_cert.as_deref(),
+            client_key: self.options.client_key.as_deref(),
+            is_insecure: self.url.is_insecure(),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! All drains of the node: each has one task, started, changed and ended here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::channel::{Channel, Progress};
+use crate::clock;
+use crate::egress::drain::health::Board;
+use crate::egress::drain::machine::Machine;
+use crate::egress::drain::plan::Plan;
+use crate::egress::drain::task::{Common, Task, Ties};
+use crate::egress::drain::{DrainSettings, DrainStatus};
+use crate::id::DrainId;
+use crate::net::trust::Trusts;
+use crate::registry::DrainEntry;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Telemetry;
+
+/// All drains of the node.
+pub struct Drains {
+    common: Arc<Common>,
+    running: Mutex<HashMap<DrainId, Running>>,
+}
+
+/// A drain's task, as seen from here.
+struct Running {
+    plans: watch::Sender<Arc<Plan>>,
+    channel: Arc<Channel>,
+    progress: Arc<Progress>,
+    board: Arc<Board>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    fn end(&self) {
+        self.stop.cancel();
+        self.channel.remove_progress(&self.progress);
+    }
+}
+
+impl Drains {
+    /// No drains yet. `shutdown` is a group of the drains' own: it ends with `flush`.
+    #[must_use]
+    pub fn new(settings: DrainSettings, telemetry: Telemetry, shutdown: Shutdown) -> Arc<Self> {
+        Arc::new(Self {
+            common: Arc::new(Common {
+                settings: ArcSwap::from_pointee(settings),
+                telemetry,
+                trusts: Trusts::default(),
+                shutdown,
+                flushing: CancellationToken::new(),
+            }),
+            running: Mutex::default(),
+        })
+    }
+
+    /// Takes new settings: each drain uses them from its next step on.
+    pub fn set_settings(&self, settings: DrainSettings) {
+        self.common.settings.store(Arc::new(settings));
+    }
+
+    /// Makes what runs agree with `entry`: starts the drain, changes it in place, ends it when it is
+    /// only reserved, or does nothing when all is as it should be. A new drain starts at the
+    /// channel's end; a changed one keeps its place and what it has to report. Needs a runtime.
+    pub fn converge(&self, entry: &DrainEntry, channel: &Arc<Channel>) {
+        let mut running = self.lock();
+        let Some(plan) = Plan::new(entry) else {
+            if let Some(ended) = running.remove(&entry.id) {
+                ended.end();
+            }
+            return;
+        };
+        match running.get(&entry.id) {
+            Some(old) if Arc::ptr_eq(&old.channel, channel) => {
+                if !old.plans.borrow().agrees(entry) {
+                    old.plans.send_replace(Arc::new(plan));
+                }
+            }
+            old => {
+                if let Some(old) = old {
+                    old.end();
+                }
+                running.insert(entry.id, self.start(plan, channel));
+            }
+        }
+    }
+
+    /// Ends a drain at once and forgets it.
+    pub fn remove(&self, id: DrainId) {
+        if let Some(ended) = self.lock().remove(&id) {
+            ended.end();
+        }
+    }
+
+    /// How a drain is; `None` when it does not run.
+    #[must_use]
+    pub fn status(&self, id: DrainId) -> Option<DrainStatus> {
+        let (board, channel) = {
+            let running = self.lock();
+            let drain = running.get(&id)?;
+            (drain.board.clone(), drain.channel.clone())
+        };
+        Some(board.status(&channel))
+    }
+
+    /// Sets the gauges: drains by state, and how far behind all are together.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "gauges are floating-point numbers"
+    )]
+    pub fn measure(&self) {
+        let mut counts = [0_u32; 5];
+        let (mut lag_messages, mut lag_bytes) = (0_u64, 0_u64);
+        for (_, drain) in self.lock().iter() {
+            let (state, (messages, bytes)) = drain.board.measure(&drain.channel);
+            if let Some(count) = counts.get_mut(state.index()) {
+                *count += 1;
+            }
+            lag_messages = lag_messages.saturating_add(messages);
+            lag_bytes = lag_bytes.saturating_add(bytes);
+        }
+        let telemetry = &self.common.telemetry;
+        for (gauge, count) in telemetry.drains_by_state.iter().zip(counts) {
+            gauge.set(f64::from(count));
+        }
+        telemetry.drain_lag_messages.set(lag_messages as f64);
+        telemetry.drain_lag_bytes.set(lag_bytes as f64);
+    }
+
+    /// Lets every drain send what is there, for at most `grace`, then ends them all. A drain that
+    /// was failing already gets one more try. What is left is logged.
+    pub async fn flush(&self, grace: Duration) {
+        self.common.flushing.cancel();
+        self.common.shutdown.finished(grace).await;
+        self.common.shutdown.request();
+        if !self.common.shutdown.finished(END_MAX).await {
+            warn!("drains did not end in time");
+        }
+        for (drain_id, drain) in self.lock().iter() {
+            let (_, (undelivered, _)) = drain.board.measure(&drain.channel);
+            if 0 < undelivered {
+                warn!(%drain_id, undelivered, "drain ends with messages undelivered");
+            }
+        }
+        self.measure();
+    }
+
+    fn start(&self, plan: Plan, channel: &Arc<Channel>) -> Running {
+        let machine = Machine::new(channel, clock::wall());
+        let board = Arc::new(Board::new(*machine.confirmed()));
+        let progress = Arc::new(Progress::default());
+        progress.confirm(channel, machine.confirmed());
+        channel.add_progress(progress.clone());
+        let (plans, seen_plans) = watch::channel(Arc::new(plan));
+        let stop = CancellationToken::new();
+        let task = Task::new(
+            Ties {
+                common: self.common.clone(),
+                channel: channel.clone(),
+                progress: progress.clone(),
+                board: board.clone(),
+                plans: seen_plans,
+                stop: stop.clone(),
+            },
+            machine,
+        );
+        self.common.shutdown.spawn(task.run());
+        Running {
+            plans,
+            channel: channel.clone(),
+            progress,
+            board,
+            stop,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DrainId, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long tasks may take to notice that they have to end.
+const END_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,107 @@
+//! Syslog over TCP or TLS: octet-counted frames, written and not answered.
+//!
+//! Nobody confirms a syslog message. "Delivered" means: written to the socket while the connection
+//! stood. A peer's close is looked for before each write, so that at most what was on its way at
+//! that moment is counted and not there. A batch cut off by an error is written again as a whole: the
+//! peer may see some of its messages twice, and none of them never.
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{sleep_until, timeout};
+
+use crate::egress::drain::DrainSettings;
+use crate::egress::drain::batch::Batch;
+use crate::egress::drain::link::{self, Age, Wire};
+use crate::egress::drain::outcome::{Failure, Outcome};
+use crate::egress::drain::sink::Around;
+use crate::net::trust::certificate_fault;
+
+/// The sink of `syslog://` and `syslog+tls://` drains.
+#[derive(Default)]
+pub(crate) struct SyslogSink {
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    wire: Box<dyn Wire>,
+    age: Age,
+    /// Whether a batch was written to it: only then can it have gone stale.
+    was_used: bool,
+}
+
+impl SyslogSink {
+    /// Whether there is a connection.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Makes the connection.
+    pub(crate) async fn connect(&mut self, around: Around<'_>) -> Result<(), Failure> {
+        self.close();
+        let wire = link::open(around.plan, around.settings, around.trusts).await?;
+        self.connection = Some(Connection {
+            wire,
+            age: Age::new(),
+            was_used: false,
+        });
+        Ok(())
+    }
+
+    /// Writes `batch`, all of it within `write_timeout`.
+    pub(crate) async fn send(&mut self, batch: &Batch, settings: &DrainSettings) -> Outcome {
+        let Some(connection) = &mut self.connection else {
+            return Failure::Closed.into();
+        };
+        // A close is known only once the runtime has looked at its sockets, which a turn makes it do.
+        tokio::task::yield_now().await;
+        if link::has_ended(connection.wire.as_mut()).await {
+            let was_used = connection.was_used;
+            self.close();
+            return if was_used {
+                Outcome::Stale
+            } else {
+                Failure::Closed.into()
+            };
+        }
+        let write = async {
+            connection.wire.write_all(&batch.body).await?;
+            // TLS keeps records back until it is told that nothing follows.
+            connection.wire.flush().await
+        };
+        let failure = match timeout(settings.write_timeout, write).await {
+            Ok(Ok(())) => {
+                connection.age.touch();
+                connection.was_used = true;
+                return Outcome::Confirmed { status: None };
+            }
+            Ok(Err(error)) => match certificate_fault(&error) {
+                // TLS 1.3: a peer that does not like our certificate says so after the handshake.
+                Some(fault) => Failure::Certificate(fault),
+                None => Failure::Io(error),
+            },
+            Err(_) => Failure::TimedOut {
+                what: "writing",
+                timeout: settings.write_timeout,
+            },
+        };
+        self.close();
+        failure.into()
+    }
+
+    /// Ends when the idle connection is over. Cancel safe.
+    pub(crate) async fn expired(&mut self, settings: &DrainSettings) {
+        let Some(connection) = &mut self.connection else {
+            return std::future::pending().await;
+        };
+        let ends = connection.age.ends(settings.syslog_idle_max, settings);
+        tokio::select! {
+            () = link::ended_by_peer(connection.wire.as_mut()) => {}
+            () = sleep_until(ends) => {}
+        }
+        self.close();
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(&mut self) {
+        self.connection = None;
+    }
+}

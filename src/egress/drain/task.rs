@@ -1,0 +1,524 @@
+//! The one loop of every drain: wait, fill, send, settle.
+//!
+//! ```text
+//!   wait ──► fill ──► send ──► confirmed ──────────────────► wait
+//!     ▲                │ ├───► refused: lost, told ────────► wait
+//!     │                │ └───► retry: back off ──► send (the same bytes)
+//!     │                │               └─ overwritten: lost, told ─► wait
+//!     └── entry changed: the batch is taken apart and read again
+//! ```
+//! It ends when the drain is removed, its channel closed or the node stopped, and after a flush when
+//! nothing is left to send. Only these and a changed entry cut a send in half.
+
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::channel::{Channel, Progress};
+use crate::clock;
+use crate::egress::drain::DrainSettings;
+use crate::egress::drain::backoff;
+use crate::egress::drain::batch::Batch;
+use crate::egress::drain::flush::Flush;
+use crate::egress::drain::health::{Board, Phase};
+use crate::egress::drain::ledger::{Loss, LossReason};
+use crate::egress::drain::machine::{Filled, Machine, notice};
+use crate::egress::drain::notice::{Cause, Notices};
+use crate::egress::drain::outcome::{Failure, Outcome};
+use crate::egress::drain::plan::Plan;
+use crate::egress::drain::sink::{Around, Sink};
+use crate::limits::BATCH_BYTES_LIMIT;
+use crate::net::trust::Trusts;
+use crate::shutdown::Shutdown;
+use crate::syslog::encode;
+use crate::telemetry::Telemetry;
+
+/// What all drains share.
+pub(crate) struct Common {
+    pub(crate) settings: ArcSwap<DrainSettings>,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) trusts: Trusts,
+    /// The drains' own group: asked to stop when the grace period is over.
+    pub(crate) shutdown: Shutdown,
+    /// Cancelled when drains are to send what is there and end.
+    pub(crate) flushing: CancellationToken,
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Next {
+    Go,
+    End,
+}
+
+/// Why a wait is over.
+enum Woken {
+    End,
+    Replan,
+    Flush,
+    Go,
+    Notice,
+}
+
+/// One drain at work.
+pub(crate) struct Task {
+    common: Arc<Common>,
+    channel: Arc<Channel>,
+    progress: Arc<Progress>,
+    board: Arc<Board>,
+    plans: watch::Receiver<Arc<Plan>>,
+    stop: CancellationToken,
+    plan: Arc<Plan>,
+    machine: Machine,
+    sink: Sink,
+    notices: Notices,
+    flush: Flush,
+}
+
+/// What a task shares with the supervisor.
+pub(crate) struct Ties {
+    pub(crate) common: Arc<Common>,
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) plans: watch::Receiver<Arc<Plan>>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Task {
+    /// A drain that begins at `machine`'s place.
+    pub(crate) fn new(ties: Ties, machine: Machine) -> Self {
+        let Ties {
+            common,
+            channel,
+            progress,
+            board,
+            mut plans,
+            stop,
+        } = ties;
+        let plan = plans.borrow_and_update().clone();
+        Self {
+            sink: Sink::new(&plan),
+            common,
+            channel,
+            progress,
+            board,
+            plans,
+            stop,
+            plan,
+            machine,
+            notices: Notices::default(),
+            flush: Flush::Unmet,
+        }
+    }
+
+    /// Runs until the drain is removed, the channel closed or the node stopped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let next = if self.machine.batch().is_some() {
+                // Boxed: a drain at rest does not pay for the state of a send.
+                Box::pin(self.deliver()).await
+            } else {
+                self.fill_or_wait().await
+            };
+            if next == Next::End {
+                break;
+            }
+        }
+        self.sink.close();
+        self.board.show(Phase::Idle);
+        self.channel.remove_progress(&self.progress);
+    }
+
+    async fn fill_or_wait(&mut self) -> Next {
+        let settings = self.common.settings.load_full();
+        let bytes_max = self
+            .plan
+            .options
+            .batch_bytes_max
+            .unwrap_or(settings.batch_bytes_max)
+            .min(BATCH_BYTES_LIMIT);
+        let now = clock::wall();
+        match self.machine.fill(&self.channel, &self.plan, bytes_max, now) {
+            Filled::Batch => return Next::Go,
+            Filled::Passed { lapped } => {
+                self.count_lapped(lapped, lapped.count());
+                self.publish();
+                self.tell_loss(&settings);
+                tokio::task::yield_now().await;
+                return Next::Go;
+            }
+            Filled::Nothing => {}
+        }
+        if self.common.flushing.is_cancelled() {
+            return Next::End;
+        }
+        self.machine.rest();
+        self.board.show(Phase::Idle);
+        self.wait(&settings).await
+    }
+
+    /// Waits for messages, with an eye on the connection.
+    async fn wait(&mut self, settings: &DrainSettings) -> Next {
+        let notice_at = self.notices.due(clock::now(), settings.notice_interval);
+        let woken = tokio::select! {
+            biased;
+            () = ended(&self.common, &self.stop, &self.channel) => Woken::End,
+            changed = self.plans.changed() => changed.map_or(Woken::End, |()| Woken::Replan),
+            () = self.common.flushing.cancelled() => Woken::Go,
+            () = self.channel.readable(self.machine.cursor()) => Woken::Go,
+            () = self.sink.expired(settings) => Woken::Go,
+            () = until(notice_at) => Woken::Notice,
+        };
+        match woken {
+            Woken::End => return Next::End,
+            Woken::Replan => self.replan(),
+            Woken::Notice => self.tell_loss(settings),
+            Woken::Go | Woken::Flush => {}
+        }
+        Next::Go
+    }
+
+    /// Makes one try to send the batch, and settles or backs off as it ends.
+    async fn deliver(&mut self) -> Next {
+        let settings = self.common.settings.load_full();
+        if let Some(batch) = self.machine.batch_mut()
+            && let Err(error) = batch.compress(self.plan.compression()).await
+        {
+            // The body is as it was, and its header says so: it goes out plain.
+            warn!(drain_id = %self.plan.id, %error, "drain cannot compress");
+        }
+        let Some(batch) = self.machine.batch() else {
+            return Next::Go;
+        };
+        let around = Around {
+            plan: &self.plan,
+            settings: &settings,
+            trusts: &self.common.trusts,
+        };
+        let try_once = attempt(&mut self.sink, batch, around, &self.board, &self.common);
+        let outcome = tokio::select! {
+            biased;
+            () = ended(&self.common, &self.stop, &self.channel) => return Next::End,
+            changed = self.plans.changed() => {
+                if changed.is_err() {
+                    return Next::End;
+                }
+                self.replan();
+                return Next::Go;
+            }
+            outcome = try_once => outcome,
+        };
+        match outcome {
+            Outcome::Confirmed { status } => self.confirm(status),
+            Outcome::Refused { status } => self.refuse(status),
+            Outcome::Stale => return self.back_off(Failure::Closed, None, &settings).await,
+            Outcome::Retry {
+                failure,
+                retry_after,
+            } => return self.back_off(failure, retry_after, &settings).await,
+        }
+        self.tell_loss(&settings);
+        Next::Go
+    }
+
+    fn confirm(&mut self, status: Option<u16>) {
+        if let Some(batch) = self.machine.batch() {
+            let telemetry = &self.common.telemetry;
+            telemetry.drain_delivered.increment(batch.counts.messages);
+        }
+        self.machine.confirm();
+        self.progress.set_stalled(false);
+        self.publish();
+        if self.board.succeed(status, clock::wall()) {
+            info!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), "drain delivers again");
+        }
+    }
+
+    fn refuse(&mut self, status: u16) {
+        if let Some(batch) = self.machine.batch() {
+            let telemetry = &self.common.telemetry;
+            telemetry.drain_refused.increment(batch.counts.messages);
+        }
+        let now = clock::wall();
+        let told = self.machine.lose(LossReason::Refused, now);
+        self.notices.add(told, Cause::Refused(status));
+        self.progress.set_stalled(false);
+        self.publish();
+        if self.board.refuse(status, now) {
+            warn!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), status, "drain is refused");
+        }
+    }
+
+    /// Waits until the next try is due, or something makes it due at once.
+    async fn back_off(
+        &mut self,
+        failure: Failure,
+        retry_after: Option<Duration>,
+        settings: &DrainSettings,
+    ) -> Next {
+        self.sink.close();
+        self.progress.set_stalled(true);
+        let attempts = self.fail(&failure, settings);
+        if self.common.flushing.is_cancelled() {
+            match self.flush {
+                Flush::LastTry => return Next::End,
+                Flush::Patient => {}
+                Flush::Unmet => self.flush = Flush::met_after(attempts),
+            }
+            if self.flush == Flush::LastTry {
+                return Next::Go;
+            }
+        }
+        let delay = backoff::delay(
+            attempts,
+            settings.retry_delay_min,
+            settings.retry_delay_max,
+            // Without chance the longest wait is taken: only the spread is lost.
+            getrandom::u64().unwrap_or(u64::MAX),
+        )
+        .max(retry_after.unwrap_or_default());
+        self.board.set_next_try(Some(clock::wall().plus(delay)));
+        let next = self
+            .wait_for_try(clock::now() + delay, attempts, settings)
+            .await;
+        self.board.set_next_try(None);
+        if self.machine.is_overwritten(self.channel.first_seq()) {
+            self.give_up();
+        }
+        next
+    }
+
+    async fn wait_for_try(
+        &mut self,
+        due: Instant,
+        attempts: u64,
+        settings: &DrainSettings,
+    ) -> Next {
+        loop {
+            let is_flush_new = self.flush == Flush::Unmet;
+            let notice_at = self.notices.due(clock::now(), settings.notice_interval);
+            let woken = tokio::select! {
+                biased;
+                () = ended(&self.common, &self.stop, &self.channel) => Woken::End,
+                changed = self.plans.changed() => changed.map_or(Woken::End, |()| Woken::Replan),
+                () = self.common.flushing.cancelled(), if is_flush_new => Woken::Flush,
+                () = sleep_until(due) => Woken::Go,
+                () = until(notice_at) => Woken::Notice,
+            };
+            match woken {
+                Woken::End => return Next::End,
+                Woken::Replan => self.replan(),
+                Woken::Flush => self.flush = Flush::met_after(attempts),
+                Woken::Go => {}
+                Woken::Notice => {
+                    self.tell_loss(settings);
+                    continue;
+                }
+            }
+            return Next::Go;
+        }
+    }
+
+    /// Counts and tells a failed try; says how many in a row that makes.
+    fn fail(&mut self, failure: &Failure, settings: &DrainSettings) -> u64 {
+        let attempts = self.board.fail(failure, clock::wall());
+        if attempts == 1 {
+            warn!(
+                drain_id = %self.plan.id, url = %self.plan.url.redacted(), error = %failure,
+                "drain cannot deliver"
+            );
+        }
+        if let Failure::Certificate(fault) = failure
+            && self
+                .notices
+                .take_certificate(clock::now(), settings.notice_interval)
+        {
+            self.tell(&encode::l14_text(fault, &self.plan.url.redacted()));
+        }
+        attempts
+    }
+
+    /// The channel has let the whole batch go before the destination took it.
+    fn give_up(&mut self) {
+        let messages = self
+            .machine
+            .batch()
+            .map_or(0, |batch| batch.counts.messages);
+        let told = self.machine.lose(LossReason::Lapped, clock::wall());
+        self.count_lapped(told, messages);
+        self.publish();
+    }
+
+    fn count_lapped(&mut self, told: Loss, messages: u64) {
+        self.common.telemetry.drain_lapped.increment(messages);
+        self.notices.add(told, Cause::Lapped);
+    }
+
+    /// Takes over a changed entry: the place stays, the batch is made anew, the connection goes.
+    fn replan(&mut self) {
+        self.plan = self.plans.borrow_and_update().clone();
+        self.machine.rewind();
+        self.sink = Sink::new(&self.plan);
+        self.board.forget_trouble();
+        self.progress.set_stalled(false);
+    }
+
+    /// Shows what was settled, to the API and to writers that wait for room.
+    fn publish(&self) {
+        let confirmed = self.machine.confirmed();
+        self.board.settle(self.machine.totals(), *confirmed);
+        self.progress.confirm(&self.channel, confirmed);
+    }
+
+    /// Tells the channel's readers what was lost, if it is time.
+    fn tell_loss(&mut self, settings: &DrainSettings) {
+        let told = self.notices.take(clock::now(), settings.notice_interval);
+        if let Some((loss, reason)) = told {
+            let (count, since) = (loss.count(), loss.since());
+            let token = &self.plan.token;
+            self.tell(&encode::l10_channel_text(token, count, since, &reason));
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        let now = clock::wall();
+        self.channel.append(iter::once(notice(now, text)), now);
+    }
+}
+
+/// One try: a connection if there is none, then the batch. A kept connection that was dead already
+/// is replaced once.
+async fn attempt(
+    sink: &mut Sink,
+    batch: &Batch,
+    around: Around<'_>,
+    board: &Board,
+    common: &Common,
+) -> Outcome {
+    for _ in 0..2 {
+        if !sink.is_connected() {
+            board.show(Phase::Connecting);
+            if let Err(failure) = sink.connect(around).await {
+                return failure.into();
+            }
+        }
+        board.show(Phase::Sending);
+        let started = clock::now();
+        let outcome = sink.send(batch, around).await;
+        if matches!(outcome, Outcome::Stale) {
+            continue;
+        }
+        record(batch, started, common);
+        return outcome;
+    }
+    Outcome::Stale
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "histograms are rough; sizes are far below 2^52"
+)]
+fn record(batch: &Batch, started: Instant, common: &Common) {
+    let telemetry = &common.telemetry;
+    let seconds = clock::now()
+        .saturating_duration_since(started)
+        .as_secs_f64();
+    telemetry.drain_request_seconds.record(seconds);
+    telemetry.batch_messages.record(batch.frames() as f64);
+    telemetry.batch_bytes.record(batch.body.len() as f64);
+}
+
+/// Ends when the drain has to. Cancel safe.
+async fn ended(common: &Common, stop: &CancellationToken, channel: &Channel) {
+    tokio::select! {
+        () = common.shutdown.requested() => {}
+        () = stop.cancelled() => {}
+        () = channel.closed() => {}
+    }
+}
+
+/// Ends at `instant`, or never. Cancel safe.
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Budget, ChannelFlags, Node, WhenFull};
+    use crate::clock::UnixMicros;
+    use crate::id::{ChannelId, DrainId, DrainToken};
+    use crate::registry::{DrainEntry, DrainOptions, DrainUrl};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn common() -> Arc<Common> {
+        let settings = DrainSettings {
+            batch_bytes_max: 1_000,
+            connect_timeout: SECOND,
+            request_timeout: SECOND,
+            write_timeout: SECOND,
+            retry_delay_min: SECOND,
+            retry_delay_max: SECOND,
+            http_idle_max: SECOND,
+            syslog_idle_max: SECOND,
+            connection_age_max: SECOND,
+            deny_loopback: false,
+            deny_link_local: false,
+            deny_private: false,
+            notice_interval: SECOND,
+        };
+        Arc::new(Common {
+            settings: ArcSwap::from_pointee(settings),
+            telemetry: Telemetry::new().unwrap(),
+            trusts: Trusts::default(),
+            shutdown: Shutdown::new(),
+            flushing: CancellationToken::new(),
+        })
+    }
+
+    /// Drains are many and mostly at rest.
+    #[test]
+    fn a_drain_at_rest_is_small() {
+        let budget = Budget {
+            channel_bytes_max: 1 << 20,
+            node_bytes_max: 1 << 20,
+            history_age_max: SECOND,
+            wait_max: SECOND,
+        };
+        let common = common();
+        let node = Node::new(budget, common.telemetry.clone());
+        let id = ChannelId::new("app").unwrap();
+        let channel = node.open(&id, ChannelFlags::default(), WhenFull::Lose);
+        let entry = DrainEntry {
+            id: DrainId::new(1),
+            token: DrainToken::random(),
+            channel: id,
+            url: Some(DrainUrl::parse("http://host/").unwrap()),
+            options: DrainOptions::default(),
+            created: UnixMicros::default(),
+        };
+        let machine = Machine::new(&channel, UnixMicros::default());
+        let (_sender, plans) = watch::channel(Arc::new(Plan::new(&entry).unwrap()));
+        let ties = Ties {
+            common,
+            channel: channel.clone(),
+            progress: Arc::new(Progress::default()),
+            board: Arc::new(Board::new(*machine.confirmed())),
+            plans,
+            stop: CancellationToken::new(),
+        };
+        let task_bytes = size_of_val(&Task::new(ties, machine).run());
+        assert!(task_bytes <= 4 * 1024, "{task_bytes} bytes");
+    }
+}
