@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod clock;
+pub mod control;
 pub mod egress;
 pub mod id;
 pub mod ingest;
