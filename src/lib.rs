@@ -3,6 +3,7 @@
 //!
 //! Modules are ranked and import downwards only; ARCHITECTURE.md has the picture and the map.
 
+pub mod api;
 pub mod channel;
 pub mod clock;
 pub mod control;

@@ -1,0 +1,156 @@
+//! Who asks: nothing else of a request is looked at before this is known.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::api::ApiState;
+use crate::api::error::ApiError;
+use crate::api::error::READ_ONLY;
+use crate::api::request;
+use crate::control::Mode;
+use crate::id::CredentialId;
+use crate::id::Secret;
+
+/// Who was let in; `None` for the bearer of the auth key.
+#[derive(Clone)]
+pub(crate) struct Caller(pub(crate) Option<CredentialId>);
+
+/// Legacy and v2.
+pub(crate) async fn guard_legacy(
+    State(state): State<Arc<ApiState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    guard(&state, Face::Legacy, request, next).await
+}
+
+/// Legacy and v2 where read-only mode does not matter.
+pub(crate) async fn guard_legacy_reads(
+    State(state): State<Arc<ApiState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    guard(&state, Face::LegacyReads, request, next).await
+}
+
+/// v3.
+pub(crate) async fn guard_v3(
+    State(state): State<Arc<ApiState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    guard(&state, Face::V3, request, next).await
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Face {
+    Legacy,
+    LegacyReads,
+    V3,
+}
+
+async fn guard(state: &ApiState, face: Face, mut request: Request, next: Next) -> Response {
+    let Some(caller) = caller(state, request.headers()) else {
+        return unauthorized(face);
+    };
+    if let Err(refused) = is_open(state, face, request.method()) {
+        return refused.into_response();
+    }
+    if face == Face::V3
+        && let Err(refused) = request::check_v3(request.method(), request.uri(), request.headers())
+    {
+        return refused.into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+fn is_open(state: &ApiState, face: Face, method: &Method) -> Result<(), ApiError> {
+    let is_reading = matches!(*method, Method::GET | Method::HEAD) || face == Face::LegacyReads;
+    let refusal = state
+        .refusal()
+        .or_else(|| (!is_reading && state.control.mode() == Mode::ReadOnly).then_some(READ_ONLY));
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    match (refusal, face) {
+        (None, _) => Ok(()),
+        (Some(cause), Face::V3) => Err(ApiError::new(status, cause)),
+        (Some(cause), _) => Err(ApiError::text(status, cause)),
+    }
+}
+
+/// As Logplex answers, also to a credential without `full_api`: 401, in each face's own words.
+fn unauthorized(face: Face) -> Response {
+    let mut response = match face {
+        Face::V3 => StatusCode::UNAUTHORIZED.into_response(),
+        _ => ApiError::text(StatusCode::UNAUTHORIZED, "Not Authorized").into_response(),
+    };
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Basic realm=Logplex"),
+    );
+    response
+}
+
+fn caller(state: &ApiState, headers: &HeaderMap) -> Option<Caller> {
+    let given = basic(headers.get(header::AUTHORIZATION)?.to_str().ok()?)?;
+    if let Some(key) = &state.settings.load().auth_key
+        && **key == Secret::new(given)
+    {
+        return Some(Caller(None));
+    }
+    let (id, secret) = id_and_secret(given)?;
+    let grant = state.directory.authenticate(&id, &secret)?;
+    grant.has_full_api().then_some(Caller(Some(grant.id)))
+}
+
+/// What follows `Basic` (RFC 9110, 11.1: the scheme in any case, then spaces).
+fn basic(value: &str) -> Option<&str> {
+    let (scheme, given) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then_some(given.trim_matches(' '))
+}
+
+/// User and password of RFC 7617.
+fn id_and_secret(given: &str) -> Option<(String, Secret)> {
+    let text = String::from_utf8(STANDARD.decode(given).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some((id.to_owned(), Secret::new(secret)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_taken_apart() {
+        let table = [
+            ("Basic bG9jYWw6cGFzc3dvcmQ=", Some(("local", "password"))),
+            ("basic  bG9jYWw6cGFzc3dvcmQ= ", Some(("local", "password"))),
+            ("Basic YTpiOmM=", Some(("a", "b:c"))),
+            ("Basic YWJj", None),
+            ("Basic !!!", None),
+            ("Basic", None),
+            ("Bearer bG9jYWw6cGFzc3dvcmQ=", None),
+        ];
+        for (value, expected) in table {
+            let found = basic(value).and_then(id_and_secret);
+            let found = found
+                .as_ref()
+                .map(|(id, secret)| (id.as_str(), secret.expose()));
+            assert_eq!(found, expected, "{value}");
+        }
+    }
+}
