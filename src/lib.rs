@@ -4,8 +4,11 @@
 //! Modules are ranked and import downwards only; ARCHITECTURE.md has the picture and the map.
 
 pub mod api;
+pub mod app;
 pub mod channel;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod egress;
 pub mod id;

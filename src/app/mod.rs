@@ -1,0 +1,275 @@
+//! Assembly: a configuration becomes a running router, from the bottom rank up, and is ended from
+//! the top down: stop accepting, let requests end, flush drains, close the store.
+
+mod admin;
+mod gate;
+mod listeners;
+mod settings;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::any;
+use metrics_exporter_prometheus::BuildError;
+use tracing::info;
+use tracing::warn;
+
+use crate::api;
+use crate::api::ApiState;
+use crate::api::Health;
+use crate::api::HealthState;
+use crate::app::listeners::Listeners;
+use crate::channel::Node;
+use crate::clock;
+use crate::config::Config;
+use crate::control::Control;
+use crate::control::ControlError;
+use crate::egress::drain::Drains;
+use crate::egress::metrics;
+use crate::ingest::http::LogsInput;
+use crate::ingest::http::LogsMode;
+use crate::ingest::http::logs;
+use crate::net::listen::ListenError;
+use crate::net::tls::TlsError;
+use crate::registry::sessions::Sessions;
+use crate::route::Firehose;
+use crate::route::RouteTable;
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::telemetry::Telemetry;
+
+pub use admin::ADMIN_CREDENTIAL_FILE;
+pub use admin::AdminError;
+
+/// Where the router listens; port 0 is filled in.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// The API, when it has a listener of its own.
+    pub api: Option<SocketAddr>,
+    /// Syslog over TCP.
+    pub syslog_tcp: Option<SocketAddr>,
+    /// Syslog over UDP.
+    pub syslog_udp: Option<SocketAddr>,
+    /// Syslog over TLS.
+    pub syslog_tls: Option<SocketAddr>,
+}
+
+/// Why a router did not start, or did not take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The recorder of the router's own numbers refused its buckets.
+    #[error("telemetry: {0}")]
+    Telemetry(#[from] BuildError),
+    /// An address could not be bound.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    /// A certificate or key was not taken.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// The store could not be opened or read.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// There is no credential to begin with.
+    #[error("{0}")]
+    Admin(#[from] AdminError),
+    /// A changed key was not taken.
+    #[error("{0}")]
+    Control(#[from] ControlError),
+}
+
+/// A running router.
+pub struct App {
+    listeners: Listeners,
+    node: Arc<Node>,
+    routes: Arc<RouteTable>,
+    drains: Arc<Drains>,
+    logs: Arc<LogsInput>,
+    api: Arc<ApiState>,
+    /// Listeners, connections, requests, streams.
+    intake: Shutdown,
+    /// Tasks that tidy and measure.
+    upkeep: Shutdown,
+    grace: std::sync::Mutex<Duration>,
+}
+
+impl App {
+    /// Binds every address, reads the store and starts everything.
+    ///
+    /// # Errors
+    /// `AppError` with the first thing that failed; nothing is left running then.
+    pub async fn start(config: Config) -> Result<Self, AppError> {
+        let intake = Shutdown::new();
+        let started = Self::start_within(&config, intake.clone()).await;
+        if started.is_err() {
+            intake.request();
+        }
+        started
+    }
+
+    async fn start_within(config: &Config, intake: Shutdown) -> Result<Self, AppError> {
+        let telemetry = Telemetry::new()?;
+        let node = Node::new(settings::budget(config), telemetry.clone());
+        let routes = Arc::new(RouteTable::new());
+        routes.set_limits(settings::rates(config));
+        routes.set_firehose(firehose(config, &node));
+        let mut listeners = Listeners::bind(config, &telemetry)?;
+        let gates = listeners.serve_http(config, &intake, &telemetry);
+
+        let drains = Drains::new(settings::drains(config), telemetry.clone(), Shutdown::new());
+        let store = Store::open(&config.data_dir)?;
+        let control = Control::start(
+            store,
+            Arc::clone(&node),
+            Arc::clone(&routes),
+            Arc::clone(&drains),
+            settings::control(config),
+        )?;
+        admin::ensure(config, &control).await?;
+
+        let logs = Arc::new(LogsInput::new(
+            Arc::clone(&routes),
+            Arc::clone(control.directory()),
+            settings::logs(config),
+            telemetry.clone(),
+        ));
+        let api = Arc::new(ApiState {
+            directory: Arc::clone(control.directory()),
+            control,
+            node: Arc::clone(&node),
+            drains: Arc::clone(&drains),
+            sessions: Arc::new(Sessions::new(
+                usize::try_from(config.sessions_max).unwrap_or(usize::MAX),
+            )),
+            telemetry: telemetry.clone(),
+            health: Arc::new(Health::new()),
+            shutdown: intake.clone(),
+            settings: arc_swap::ArcSwap::from_pointee(settings::api(config)),
+        });
+        let app = Self {
+            node,
+            routes,
+            drains,
+            logs,
+            api,
+            intake,
+            upkeep: Shutdown::new(),
+            grace: std::sync::Mutex::new(config.shutdown_grace),
+            listeners,
+        };
+        app.begin(config, gates, &telemetry);
+        Ok(app)
+    }
+
+    /// Starts what runs beside the listeners, then opens the doors.
+    fn begin(&self, config: &Config, gates: listeners::Gates, telemetry: &Telemetry) {
+        let (node, routes) = (Arc::clone(&self.node), Arc::clone(&self.routes));
+        self.upkeep.spawn(node.maintain(self.upkeep.clone()));
+        self.upkeep.spawn(routes.tell_limited(self.upkeep.clone()));
+        if let Some(id) = config.metrics_channel.clone() {
+            let (node, api) = (Arc::clone(&self.node), Arc::clone(&self.api));
+            let render = move || api.render_metrics();
+            let name = self.addresses().http.to_string();
+            self.upkeep
+                .spawn(metrics::feed(node, id, name, render, self.upkeep.clone()));
+        }
+        self.listeners
+            .serve_syslog(config, &self.routes, &self.intake, telemetry);
+        self.set_logs_mode(config);
+        self.api.health.set(HealthState::Serving);
+        let input = Router::new()
+            .route("/logs", any(logs))
+            .route("/logs/", any(logs))
+            .with_state(Arc::clone(&self.logs));
+        match gates.api {
+            Some(gate) => {
+                gate.open(api::router(Arc::clone(&self.api)));
+                gates
+                    .http
+                    .open(api::open_router(Arc::clone(&self.api)).merge(input));
+            }
+            None => gates
+                .http
+                .open(api::router(Arc::clone(&self.api)).merge(input)),
+        }
+        info!(channels = self.node.channel_count(), "started");
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.listeners.addresses()
+    }
+
+    /// Takes over the keys that can change while it runs and reads the certificates again.
+    ///
+    /// # Errors
+    /// `AppError` when a certificate or key file is not taken; nothing has changed then.
+    pub async fn reload(&self, config: Config) -> Result<(), AppError> {
+        self.listeners.reload_certificates()?;
+        self.api
+            .control
+            .set_default_when_full(config.when_full)
+            .await?;
+        self.api.control.set_mode(config.mode);
+        self.node.set_budget(settings::budget(&config));
+        self.drains.set_settings(settings::drains(&config));
+        self.routes.set_limits(settings::rates(&config));
+        self.api.settings.store(Arc::new(settings::api(&config)));
+        self.set_logs_mode(&config);
+        *self
+            .grace
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = config.shutdown_grace;
+        Ok(())
+    }
+
+    /// Ends it in order; returns when all has ended. Takes at most `shutdown_grace`, and a moment.
+    pub async fn stopped(&self) {
+        let began = clock::now();
+        let grace = *self
+            .grace
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.api.health.set(HealthState::Stopping);
+        self.logs.set_mode(LogsMode::Stopping);
+        self.intake.request();
+        if !self.intake.finished(grace).await {
+            let open = self.intake.running_count();
+            warn!(
+                open,
+                "connections were still open when the grace period ended"
+            );
+        }
+        let left = grace.saturating_sub(began.elapsed());
+        self.drains.flush(left).await;
+        self.upkeep.request();
+        if !self.upkeep.finished(UPKEEP_GRACE).await {
+            warn!("upkeep did not end in time");
+        }
+        self.api.control.stop().await;
+        info!("stopped");
+    }
+
+    fn set_logs_mode(&self, config: &Config) {
+        let mode = if config.deny_logs_ingress {
+            LogsMode::Denied
+        } else {
+            LogsMode::Open
+        };
+        self.logs.set_mode(mode);
+    }
+}
+
+fn firehose(config: &Config, node: &Arc<Node>) -> Option<Firehose> {
+    let channels = config.firehose_channels.clone();
+    let sources = config.firehose_tokens.iter().cloned().collect();
+    (!channels.is_empty()).then(|| Firehose::new(Arc::clone(node), channels, sources))
+}
+
+/// For tasks that only have to notice that they are asked.
+const UPKEEP_GRACE: Duration = Duration::from_secs(2);

@@ -1,0 +1,358 @@
+//! The command line's grammar and its help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap_complete::Shell;
+
+/// Logboom, a log router: many apps' logs in, one channel each out to tails, drains and history.
+#[derive(Debug, Parser)]
+#[command(name = "logboom", version, max_term_width = 100, after_help = FOOT)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the router
+    Serve(Serve),
+    /// Show a router at work, with simulated apps
+    Demo(Demo),
+    /// Channels: one app's logs each
+    Channels(Group<Channels>),
+    /// Tokens: the secrets with which producers write to a channel
+    Tokens(Group<Tokens>),
+    /// Drains: where a channel's messages are sent
+    Drains(Group<Drains>),
+    /// Credentials: who may use the API, for what
+    Credentials(Group<Credentials>),
+    /// Show a channel's messages
+    Logs(Logs),
+    /// Ask whether the router is well
+    Health(Health),
+    /// Print every key of the configuration with its default and meaning
+    Config,
+    /// Print a script that completes this program's command lines
+    #[command(
+        after_help = "Example: logboom completions bash > ~/.local/share/bash-completion/completions/logboom"
+    )]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+impl Arguments {
+    /// Whether the output is for machines.
+    pub(crate) const fn is_json(&self) -> bool {
+        match &self.command {
+            Command::Channels(group) => group.connection.json,
+            Command::Tokens(group) => group.connection.json,
+            Command::Drains(group) => group.connection.json,
+            Command::Credentials(group) => group.connection.json,
+            Command::Logs(logs) => logs.connection.json,
+            Command::Health(health) => health.connection.json,
+            _ => false,
+        }
+    }
+}
+
+/// Which router, who asks, and for whom the answer is.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// The router [env: LOGBOOM_URL] [default: http://127.0.0.1:8601]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Who asks [env: LOGBOOM_CREDENTIAL] [default: what DATA/admin-credential holds]
+    #[arg(long, global = true, value_name = "ID:SECRET")]
+    pub(crate) credential: Option<String>,
+    /// The router's data folder, on the same machine [env: LOGBOOM_DATA_DIR] [default: ./logboom-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print JSON, one value in a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// Commands that share the flags of a connection.
+#[derive(Args, Debug)]
+pub(crate) struct Group<C: Subcommand> {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: C,
+}
+
+/// Flags of `serve`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = SERVE_FOOT)]
+pub(crate) struct Serve {
+    /// Configuration file [env: LOGBOOM_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of the store [default: ./logboom-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// HTTP: API, POST /logs, sessions, health, metrics [default: 127.0.0.1:8601]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+    /// Syslog over TCP, or `off` [default: 127.0.0.1:6001]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) syslog_tcp: Option<String>,
+    /// Syslog over UDP, or `off` [default: 127.0.0.1:6001]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) syslog_udp: Option<String>,
+    /// Syslog over TLS; the configuration names the certificate [default: off]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) syslog_tls: Option<String>,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Demo {
+    /// End after so many seconds; without it, Ctrl-C ends the demo
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: Option<u64>,
+    /// Lines per second, about
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rate: u32,
+    /// HTTP address; a free port when it is taken
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8601")]
+    pub(crate) http: SocketAddr,
+    /// Syslog address; a free port when it is taken
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6001")]
+    pub(crate) syslog: SocketAddr,
+}
+
+/// `logboom channels …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channels {
+    /// Make a channel and print its tokens
+    #[command(after_help = "Example: logboom channels create shop --token app --token heroku")]
+    Create {
+        /// Id of the channel: any text without `/`
+        id: String,
+        /// Name of a token to make; may be repeated [default: app]
+        #[arg(long = "token", value_name = "NAME")]
+        tokens: Vec<String>,
+        /// Allow no live tails
+        #[arg(long)]
+        no_tail: bool,
+        /// Keep no history
+        #[arg(long)]
+        no_redis: bool,
+        /// When the log is full: `lose` the oldest, or let senders `wait` for drains
+        #[arg(long, value_name = "WHAT", value_parser = ["lose", "wait"])]
+        when_full: Option<String>,
+    },
+    /// List all channels
+    List,
+    /// Show a channel with its tokens and drains
+    Show {
+        /// Id of the channel
+        id: String,
+    },
+    /// Delete a channel with its tokens, drains and messages
+    Delete {
+        /// Id of the channel
+        id: String,
+    },
+}
+
+/// `logboom tokens …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// Make a token and print it
+    Create {
+        /// Id of the channel
+        channel: String,
+        /// Name of the token: the source that readers see, such as `app`
+        name: String,
+    },
+    /// List a channel's tokens
+    List {
+        /// Id of the channel
+        channel: String,
+    },
+    /// Print the token of a name
+    Show {
+        /// Id of the channel
+        channel: String,
+        /// Name of the token
+        name: String,
+    },
+    /// Delete a token; who still sends with it is no longer heard
+    Delete {
+        /// Id of the channel
+        channel: String,
+        /// The token, or its name
+        token: String,
+    },
+}
+
+/// `logboom drains …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Drains {
+    /// Send a channel's messages to a URL
+    #[command(after_help = DRAIN_FOOT)]
+    Create(Box<NewDrain>),
+    /// List the drains of a channel, or of all
+    List {
+        /// Id of the channel
+        channel: Option<String>,
+    },
+    /// Show a drain with its state
+    Show {
+        /// Id of the channel
+        channel: String,
+        /// Id of the drain
+        drain: String,
+    },
+    /// Stop sending and delete the drain
+    Delete {
+        /// Id of the channel
+        channel: String,
+        /// Id of the drain
+        drain: String,
+    },
+    /// Watch the drains of a channel, or of all, at work
+    Status {
+        /// Id of the channel
+        channel: Option<String>,
+        /// Print once instead of every second; so it is, too, when the output is no terminal
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// A drain to be made.
+#[derive(Args, Debug)]
+pub(crate) struct NewDrain {
+    /// Id of the channel
+    pub(crate) channel: String,
+    /// http, https, syslog, syslog+tls or syslog+udp URL
+    #[arg(value_name = "URL")]
+    pub(crate) target: String,
+    /// How messages are written
+    #[arg(long, value_parser = ["logplex", "rfc5424"])]
+    pub(crate) format: Option<String>,
+    /// How HTTP bodies are compressed
+    #[arg(long, value_parser = ["none", "gzip", "zstd"])]
+    pub(crate) compression: Option<String>,
+    /// Further HTTP header; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// PEM file of the certificates to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// PEM file of the client certificate
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// PEM file of the client certificate's key
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
+    /// Only messages of this source
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Only messages of this process; `web` means `web.1` and its siblings too
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ps: Option<String>,
+    /// Most bytes of one request or write
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) batch_bytes_max: Option<u64>,
+}
+
+/// `logboom credentials …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Credentials {
+    /// Make a credential, or give one a new secret, and print it: it is shown only now
+    #[command(after_help = "Example: logboom credentials create shuttle --permission channel:shop")]
+    Create {
+        /// Id of the credential
+        id: String,
+        /// `full_api`, `any_channel` or `channel:ID`; may be repeated
+        #[arg(long = "permission", value_name = "WHAT", required = true)]
+        permissions: Vec<String>,
+    },
+    /// List all credentials
+    List,
+    /// Show what a credential may do
+    Show {
+        /// Id of the credential
+        id: String,
+    },
+    /// Delete a credential
+    Delete {
+        /// Id of the credential
+        id: String,
+    },
+}
+
+/// Flags of `logs`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = LOGS_FOOT)]
+pub(crate) struct Logs {
+    /// Id of the channel
+    pub(crate) channel: String,
+    /// How many lines of history
+    #[arg(short = 'n', long = "num", value_name = "N", default_value_t = 100)]
+    pub(crate) num: u64,
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub(crate) tail: bool,
+    /// Only messages of this source
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Only messages of this process; `web` means `web.1` and its siblings too
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) ps: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Flags of `health`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+fn header(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a header is NAME=VALUE"),
+    }
+}
+
+const FOOT: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 not found, 4 not permitted,
+5 the router does not answer, 130 ended by a signal.
+
+First steps:
+  logboom demo                         see it at work
+  logboom serve                        run a router
+  logboom channels create shop         make a channel, from a second terminal
+  logboom logs shop --tail             see what its token's owner sends";
+
+const SERVE_FOOT: &str = "\
+Every other key is given in the file or as LOGBOOM_ and the key in capitals; `logboom config` lists
+them. One line on stdout, `logboom ready http=…`, says when connections are accepted; the log goes to
+stderr. SIGTERM ends the router in order, SIGHUP reloads certificates and configuration.";
+
+const DRAIN_FOOT: &str = "\
+Examples:
+  logboom drains create shop https://user:password@logs.example.com/in
+  logboom drains create shop syslog+tls://logs.example.com:6514 --format rfc5424 --source app";
+
+const LOGS_FOOT: &str = "\
+Examples:
+  logboom logs shop -n 20
+  logboom logs shop --tail --source app --ps web
+Colours are used on a terminal only, and not with NO_COLOR set.";

@@ -1,0 +1,491 @@
+//! A small HTTP/1.1 client for the router's API: a connection for each request, http or https.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use http_body_util::Limited;
+use hyper::Method;
+use hyper::Request;
+use hyper::Response;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header;
+use hyper::http::request::Builder;
+use hyper_util::rt::TokioIo;
+use percent_encoding::AsciiSet;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use serde_json::Value;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+use crate::cli::arguments::Connection;
+use crate::cli::error::CliError;
+use crate::config::CREDENTIAL_VARIABLE;
+use crate::config::Credential;
+use crate::config::DATA_DIR_VARIABLE;
+use crate::config::Environment;
+use crate::config::URL_VARIABLE;
+use crate::shutdown::Shutdown;
+
+/// Speaks with one router as one credential.
+pub(crate) struct Client {
+    base: Url,
+    credential: Result<Credential, CliError>,
+    tasks: Shutdown,
+}
+
+/// Sets further headers of a request.
+pub(crate) type Headers<'a> = &'a [(&'static str, &'a str)];
+
+impl Client {
+    /// A client as flags, environment and the data folder say, in this order.
+    pub(crate) fn new(
+        connection: &Connection,
+        environment: &Environment,
+    ) -> Result<Self, CliError> {
+        let url = connection
+            .url
+            .as_deref()
+            .or_else(|| environment.value(URL_VARIABLE))
+            .unwrap_or(URL_DEFAULT);
+        let credential = match credential(connection, environment) {
+            Err(wrong @ CliError::BadCredential { .. }) => return Err(wrong),
+            found => found,
+        };
+        Ok(Self {
+            base: base_url(url)?,
+            credential,
+            tasks: Shutdown::new(),
+        })
+    }
+
+    /// The URL of `path`, which is relative to the router's.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, CliError> {
+        let joined = match path.strip_prefix('/') {
+            Some(inside) => self.base.join(inside),
+            None => Url::parse(path),
+        };
+        joined.map_err(|error| CliError::BadAnswer {
+            what: path.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Asks for `path` and reads the JSON answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// Sends a request as the credential and reads the JSON answer; `Null` when it is empty.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, CliError> {
+        let what = format!("{method} {path}");
+        let credential = self.credential()?;
+        let (status, answer) = self.exchange(method, path, body, Some(credential)).await?;
+        if !status.is_success() {
+            return Err(refused(what, status, &answer));
+        }
+        json(what, &answer)
+    }
+
+    /// The answer to `GET path`, whatever its status; with the credential if there is one.
+    pub(crate) async fn ask(&self, path: &str) -> Result<(StatusCode, Value), CliError> {
+        let credential = self.credential.as_ref().ok();
+        let (status, answer) = self.exchange(Method::GET, path, None, credential).await?;
+        Ok((
+            status,
+            json(format!("GET {path}"), &answer).unwrap_or_default(),
+        ))
+    }
+
+    /// All rows of a list: follows `next` until there is none.
+    pub(crate) async fn rows(&self, path: &str, field: &str) -> Result<Vec<Value>, CliError> {
+        let mut rows = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = match &after {
+                None => format!("{path}?limit={PAGE_ROWS}"),
+                Some(after) => format!("{path}?limit={PAGE_ROWS}&after={}", segment(after)),
+            };
+            let mut answer = self.get(&page).await?;
+            match answer.get_mut(field).map(Value::take) {
+                Some(Value::Array(page)) => rows.extend(page),
+                _ => {
+                    return Err(CliError::BadAnswer {
+                        what: format!("GET {path}"),
+                        reason: format!("it lacks the list {field:?}"),
+                    });
+                }
+            }
+            let next = match answer.get("next") {
+                Some(Value::String(next)) => Some(next.clone()),
+                Some(Value::Number(next)) => Some(next.to_string()),
+                _ => None,
+            };
+            if next.is_none() || next == after {
+                return Ok(rows);
+            }
+            after = next;
+        }
+    }
+
+    /// Opens `url`, which is its own secret, and returns the answer with its body still to come.
+    pub(crate) async fn open(
+        &self,
+        url: &Url,
+        headers: Headers<'_>,
+    ) -> Result<Response<Incoming>, CliError> {
+        let mut request = Request::get(target(url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.dispatch(url, request, Bytes::new()).await
+    }
+
+    /// Sends `count` frames to `POST /logs` as the owner of `token`.
+    pub(crate) async fn post_logs(
+        &self,
+        token: &str,
+        count: usize,
+        frames: Vec<u8>,
+    ) -> Result<StatusCode, CliError> {
+        let url = self.url("/logs")?;
+        let account = STANDARD.encode(format!("token:{token}"));
+        let request = Request::post(target(&url))
+            .header(header::AUTHORIZATION, format!("Basic {account}"))
+            .header(header::CONTENT_TYPE, "application/logplex-1")
+            .header("logplex-msg-count", count);
+        let answer = self.dispatch(&url, request, Bytes::from(frames)).await?;
+        Ok(answer.status())
+    }
+
+    fn credential(&self) -> Result<&Credential, CliError> {
+        self.credential.as_ref().map_err(|missing| match missing {
+            CliError::NoCredential { tried, reason } => CliError::NoCredential {
+                tried: tried.clone(),
+                reason: reason.clone(),
+            },
+            _ => CliError::NoCredential {
+                tried: String::new(),
+                reason: "none".to_owned(),
+            },
+        })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        credential: Option<&Credential>,
+    ) -> Result<(StatusCode, Bytes), CliError> {
+        let url = self.url(path)?;
+        let mut request = Request::builder().method(method).uri(target(&url));
+        if let Some(credential) = credential {
+            request = request.header(header::AUTHORIZATION, basic(credential));
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let answer = self.dispatch(&url, request, Bytes::from(body)).await?;
+        let status = answer.status();
+        let collected = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
+        let body = in_time(&url, async {
+            collected
+                .await
+                .map_err(|error| unreachable(&url, error.as_ref()))
+        })
+        .await?;
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn dispatch(
+        &self,
+        url: &Url,
+        request: Builder,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CliError> {
+        let request = request
+            .header(header::HOST, authority(url))
+            .header(
+                header::USER_AGENT,
+                concat!("logboom/", env!("CARGO_PKG_VERSION")),
+            )
+            .body(Full::new(body))
+            .map_err(|error| unreachable(url, &error))?;
+        in_time(url, async {
+            let stream = connect(url).await?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| unreachable(url, &error))?;
+            self.tasks.spawn(async move {
+                if connection.await.is_err() { /* the body's reader is told as well */ }
+            });
+            sender
+                .send_request(request)
+                .await
+                .map_err(|error| unreachable(url, &error))
+        })
+        .await
+    }
+}
+
+/// `text` as one segment of a path, or one value of a query.
+pub(crate) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT_ESCAPED).to_string()
+}
+
+/// The refusal that an answer with a failing status is.
+pub(crate) fn refused(what: String, status: StatusCode, body: &[u8]) -> CliError {
+    let parsed: Option<Value> = serde_json::from_slice(body).ok();
+    let said = parsed
+        .as_ref()
+        .and_then(|value| value.get("error"))
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let plain = || {
+        let text = String::from_utf8_lossy(body);
+        let line: String = text.trim().chars().take(REFUSAL_CHARS_MAX).collect();
+        if line.is_empty() {
+            status.canonical_reason().unwrap_or("refused").to_owned()
+        } else {
+            line
+        }
+    };
+    CliError::Refused {
+        what,
+        status: status.as_u16(),
+        text: said.unwrap_or_else(plain),
+    }
+}
+
+fn json(what: String, body: &[u8]) -> Result<Value, CliError> {
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(body).map_err(|error| CliError::BadAnswer {
+        what,
+        reason: error.to_string(),
+    })
+}
+
+/// Basic auth of `credential`.
+pub(crate) fn basic(credential: &Credential) -> String {
+    let pair = format!("{}:{}", credential.id(), credential.expose_secret());
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+fn credential(connection: &Connection, environment: &Environment) -> Result<Credential, CliError> {
+    let parse = |text: &str, origin: &str| {
+        Credential::parse(text).map_err(|problem| CliError::BadCredential {
+            origin: origin.to_owned(),
+            problem,
+        })
+    };
+    if let Some(given) = &connection.credential {
+        return parse(given, "--credential");
+    }
+    if let Some(given) = environment.value(CREDENTIAL_VARIABLE) {
+        return parse(given, CREDENTIAL_VARIABLE);
+    }
+    let folder = connection
+        .data_dir
+        .clone()
+        .or_else(|| environment.value(DATA_DIR_VARIABLE).map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("./logboom-data"));
+    let path = folder.join("admin-credential");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse(&text, &path.display().to_string()),
+        Err(error) => Err(CliError::NoCredential {
+            tried: path.display().to_string(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// A base to join paths to: it ends in a slash and holds no query.
+fn base_url(text: &str) -> Result<Url, CliError> {
+    let wrong = |reason: String| CliError::Usage {
+        what: "the router's URL",
+        value: text.to_owned(),
+        reason,
+    };
+    let mut url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(wrong("it must begin with http:// or https://".to_owned()));
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn target(url: &Url) -> String {
+    match url.query() {
+        None => url.path().to_owned(),
+        Some(query) => format!("{}?{query}", url.path()),
+    }
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        None => host.to_owned(),
+        Some(port) => format!("{host}:{port}"),
+    }
+}
+
+/// Both directions of a connection.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+async fn connect(url: &Url) -> Result<Box<dyn Duplex>, CliError> {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(80);
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(|error| unreachable(url, &error))?;
+    if url.scheme() != "https" {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| unreachable(url, &error))?;
+    let connector = TlsConnector::from(Arc::new(tls(url)?));
+    let stream = connector
+        .connect(name, stream)
+        .await
+        .map_err(|error| unreachable(url, &error))?;
+    Ok(Box::new(stream))
+}
+
+fn tls(url: &Url) -> Result<ClientConfig, CliError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unreachable(url, &error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+async fn in_time<T>(
+    url: &Url,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(CliError::Unreachable {
+            url: origin_text(url),
+            reason: format!("nothing came within {} s", ANSWER_TIMEOUT.as_secs()),
+        }),
+    }
+}
+
+/// The error with its whole chain of causes: hyper's own texts say little.
+fn unreachable(url: &Url, error: &(dyn std::error::Error + 'static)) -> CliError {
+    let mut reason = String::new();
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !reason.contains(&text) {
+            if !reason.is_empty() {
+                reason.push_str(": ");
+            }
+            reason.push_str(&text);
+        }
+        cause = error.source();
+    }
+    CliError::Unreachable {
+        url: origin_text(url),
+        reason,
+    }
+}
+
+fn origin_text(url: &Url) -> String {
+    format!("{}://{}", url.scheme(), authority(url))
+}
+
+const URL_DEFAULT: &str = "http://127.0.0.1:8601";
+
+/// How long connecting, and an answer after it, may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const REFUSAL_CHARS_MAX: usize = 500;
+
+const PAGE_ROWS: usize = crate::limits::PAGE_ROWS_MAX;
+
+/// Everything but what RFC 3986 (2.3) calls unreserved.
+const SEGMENT_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_segments() {
+        assert_eq!(segment("a b/c:é?"), "a%20b%2Fc%3A%C3%A9%3F");
+        assert_eq!(segment("t.1-2_3~"), "t.1-2_3~");
+    }
+
+    #[test]
+    fn bases_are_checked() {
+        for (text, expected) in [
+            ("http://127.0.0.1:8601", Some("http://127.0.0.1:8601/")),
+            (
+                "https://logs.example.com/boom?x=1",
+                Some("https://logs.example.com/boom/"),
+            ),
+            ("127.0.0.1:8601", None),
+            ("ftp://logs.example.com", None),
+            ("", None),
+        ] {
+            let found = base_url(text).ok().map(String::from);
+            assert_eq!(found.as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_the_router_said() {
+        for (body, expected) in [
+            (&b"{\"error\":\"no such channel\"}"[..], "no such channel"),
+            (b"Not found\n", "Not found"),
+            (b"", "Not Found"),
+        ] {
+            let error = refused("GET /x".to_owned(), StatusCode::NOT_FOUND, body);
+            assert_eq!(error.to_string(), format!("GET /x: {expected} (HTTP 404)"));
+            assert_eq!(error.code(), 3);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! How a command can fail, what people are told, and the exit code that scripts see.
+
+use std::process::ExitCode;
+
+use crate::app::AppError;
+use crate::config::ConfigError;
+use crate::config::Problem;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The router did not start.
+    #[error("cannot start: {0}")]
+    Start(#[from] AppError),
+    /// The async runtime, or its signals, could not be had.
+    #[error("the system refused threads or signals: {0}")]
+    Runtime(std::io::Error),
+    /// A file that a flag names cannot be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Stdout is closed: its reader wants no more.
+    #[error("the output was closed")]
+    OutputClosed,
+    /// Stdout cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(std::io::Error),
+    /// A value on the command line is none.
+    #[error("{what} {value:?}: {reason}")]
+    Usage {
+        /// Which value.
+        what: &'static str,
+        /// The value.
+        value: String,
+        /// What would be right.
+        reason: String,
+    },
+    /// The credential given is none.
+    #[error("the credential from {origin} is none ({problem}); it must be ID:SECRET")]
+    BadCredential {
+        /// Where it came from.
+        origin: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// Nobody said who asks.
+    #[error(
+        "no credential: give --credential ID:SECRET or LOGBOOM_CREDENTIAL, or name the router's data \
+         folder with --data-dir ({tried}: {reason})"
+    )]
+    NoCredential {
+        /// The file that was looked for.
+        tried: String,
+        /// Why it could not be read.
+        reason: String,
+    },
+    /// Nothing answers there.
+    #[error(
+        "no answer from {url}: {reason}\nIs the router running? Start one with `logboom serve`, or name \
+         another with --url or LOGBOOM_URL."
+    )]
+    Unreachable {
+        /// What was tried.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The router said no.
+    #[error("{what}: {text} (HTTP {status})")]
+    Refused {
+        /// Method and path.
+        what: String,
+        /// The answer's status.
+        status: u16,
+        /// What the router said.
+        text: String,
+    },
+    /// The answer is not what this version of the program understands.
+    #[error("{what}: the answer is not understood: {reason}")]
+    BadAnswer {
+        /// Method and path.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// A channel of that id is there already.
+    #[error("the channel {0:?} exists already; see `logboom channels show`")]
+    ChannelExists(String),
+    /// No such entry.
+    #[error("no {what} {name:?}")]
+    NotFound {
+        /// Of which sort.
+        what: &'static str,
+        /// What it was called.
+        name: String,
+    },
+    /// The stream ended where it should not have.
+    #[error("the stream was cut: {0}")]
+    Cut(String),
+    /// The channel allows no tails.
+    #[error("the channel allows no tails; its history was shown")]
+    NoTail,
+}
+
+impl CliError {
+    /// Exit code of a wrong command line.
+    pub(crate) const USAGE_CODE: u8 = 2;
+
+    /// The exit code: 1 failed, 2 usage, 3 not found, 4 not permitted, 5 not reachable.
+    #[must_use]
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    /// The exit code as a number.
+    #[must_use]
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage { .. } | Self::BadCredential { .. } => Self::USAGE_CODE,
+            Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
+            Self::NoCredential { .. }
+            | Self::NoTail
+            | Self::Refused {
+                status: 401 | 403, ..
+            } => 4,
+            Self::Unreachable { .. } => 5,
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_failures_apart() {
+        let refused = |status| CliError::Refused {
+            what: "GET /".to_owned(),
+            status,
+            text: String::new(),
+        };
+        for (error, code) in [
+            (refused(404), 3),
+            (refused(401), 4),
+            (refused(403), 4),
+            (refused(422), 1),
+            (refused(503), 1),
+            (CliError::ChannelExists("a".to_owned()), 1),
+            (CliError::NoTail, 4),
+            (
+                CliError::Unreachable {
+                    url: String::new(),
+                    reason: String::new(),
+                },
+                5,
+            ),
+        ] {
+            assert_eq!(error.code(), code, "{error}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Stdout and stderr of the commands: the one place that writes to them.
+
+use std::fmt;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use serde_json::Value;
+
+use crate::cli::error::CliError;
+use crate::config::Environment;
+
+/// Where a command's output goes: stdout, or a buffer in tests. Clones name the same place.
+#[derive(Clone)]
+pub struct Out {
+    sink: Sink,
+}
+
+#[derive(Clone)]
+enum Sink {
+    Stdout,
+    Buffer(Arc<Mutex<Vec<u8>>>),
+}
+
+impl Out {
+    /// The process's stdout.
+    #[must_use]
+    pub const fn stdout() -> Self {
+        Self { sink: Sink::Stdout }
+    }
+
+    /// Keeps what is written, for `buffered`.
+    #[must_use]
+    pub fn buffer() -> Self {
+        Self {
+            sink: Sink::Buffer(Arc::default()),
+        }
+    }
+
+    /// What was written so far to a buffer; empty for stdout.
+    #[must_use]
+    pub fn buffered(&self) -> String {
+        match &self.sink {
+            Sink::Stdout => String::new(),
+            Sink::Buffer(bytes) => {
+                let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+        }
+    }
+
+    /// Whether people look at it.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        match self.sink {
+            Sink::Stdout => io::stdout().is_terminal(),
+            Sink::Buffer(_) => false,
+        }
+    }
+
+    /// Whether colours are wanted there.
+    #[must_use]
+    pub fn takes_colour(&self, environment: &Environment) -> bool {
+        self.is_terminal() && !environment.refuses_colour()
+    }
+
+    /// Writes `text` and flushes, so that it is there before the command waits.
+    pub(crate) fn write(&self, text: &str) -> Result<(), CliError> {
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// Writes `bytes` and flushes.
+    pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
+        let written = match &self.sink {
+            Sink::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush())
+            }
+            Sink::Buffer(buffer) => buffer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write_all(bytes),
+        };
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => CliError::OutputClosed,
+            _ => CliError::Output(error),
+        })
+    }
+
+    /// Writes `text` and a line end.
+    pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
+        self.write(&format!("{text}\n"))
+    }
+
+    /// Writes `value` as one line of JSON.
+    pub(crate) fn json(&self, value: &Value) -> Result<(), CliError> {
+        self.line(&value.to_string())
+    }
+}
+
+/// Says on stderr what went wrong: as text, or as one line of JSON.
+pub(crate) fn complain(error: &CliError, is_json: bool) {
+    if is_json {
+        let value = serde_json::json!({"error": error.to_string(), "code": error.code()});
+        note(&value);
+    } else {
+        note(&format_args!("logboom: {error}"));
+    }
+}
+
+/// Says on stderr what is wrong with a command line, in clap's words.
+pub(crate) fn complain_usage(text: &str) {
+    // Nothing is left to tell when stderr is gone.
+    if io::stderr().lock().write_all(text.as_bytes()).is_err() { /* see above */ }
+}
+
+/// Writes a line on stderr.
+pub(crate) fn note(text: &dyn fmt::Display) {
+    // Nothing is left to tell when stderr is gone.
+    if writeln!(io::stderr().lock(), "{text}").is_err() { /* see above */ }
+}

@@ -1,0 +1,150 @@
+//! `logboom drains status`: the drains at work, as a table that is redrawn each second.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::cli::channels::text;
+use crate::cli::client::Client;
+use crate::cli::drains::all;
+use crate::cli::error::CliError;
+use crate::cli::output::Out;
+use crate::cli::table::table;
+use crate::clock;
+
+/// Shows the drains of `channel`, or of all channels, until Ctrl-C; once when `once` is set or
+/// nobody watches.
+pub(crate) async fn run(
+    client: &Client,
+    channel: Option<&str>,
+    once: bool,
+    is_json: bool,
+    out: &Out,
+) -> Result<(), CliError> {
+    if once || is_json || !out.is_terminal() {
+        let drains = with_status(client, channel).await?;
+        if is_json {
+            return out.json(&json!({"drains": drains}));
+        }
+        return out.write(&status_table(&drains));
+    }
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            asked = tokio::signal::ctrl_c() => return asked.map_err(CliError::Runtime),
+            _ = second.tick() => {} // cancel safe
+        }
+        let drains = with_status(client, channel).await?;
+        let time = clock::wall().to_seconds_text();
+        let page = format!("{}{time}  Ctrl-C ends\n\n{}", CLEAR, status_table(&drains));
+        out.write(&page)?;
+    }
+}
+
+/// A channel's own list may be without states: the list of all drains has them.
+async fn with_status(client: &Client, channel: Option<&str>) -> Result<Vec<Value>, CliError> {
+    let Some(channel) = channel else {
+        return all(client, None).await;
+    };
+    let drains = all(client, Some(channel)).await?;
+    if drains.iter().all(|drain| drain.get("status").is_some()) {
+        return Ok(drains);
+    }
+    let mut drains = all(client, None).await?;
+    drains.retain(|drain| text(drain, "channel") == channel);
+    Ok(drains)
+}
+
+fn status_table(drains: &[Value]) -> String {
+    let rows: Vec<[String; 8]> = drains.iter().map(row).collect();
+    let head = [
+        "DRAIN",
+        "CHANNEL",
+        "STATE",
+        "LAG",
+        "DELIVERED",
+        "LOST",
+        "LAST",
+        "URL",
+    ];
+    table(head, &rows)
+}
+
+fn row(drain: &Value) -> [String; 8] {
+    let status = drain.get("status").unwrap_or(&Value::Null);
+    let lost = lost_count(status);
+    let last = match (text(status, "last_error"), text(status, "last_status")) {
+        (error, _) if !error.is_empty() => error,
+        (_, code) => code,
+    };
+    let lag = match text(status, "lag_messages").as_str() {
+        "" => String::new(),
+        "0" => "0".to_owned(),
+        messages => format!("{messages} ({} B)", text(status, "lag_bytes")),
+    };
+    [
+        text(drain, "id"),
+        text(drain, "channel"),
+        text(status, "state"),
+        lag,
+        text(status, "delivered"),
+        lost.to_string(),
+        last,
+        redacted(&text(drain, "url")),
+    ]
+}
+
+/// How many messages a drain lost, for whatever reason.
+pub(crate) fn lost_count(status: &Value) -> u64 {
+    let reasons = status.get("lost").and_then(Value::as_object);
+    reasons
+        .into_iter()
+        .flat_map(|reasons| reasons.values())
+        .filter_map(Value::as_u64)
+        .sum()
+}
+
+/// The URL without its password: a table is shown to others more easily than a list is.
+fn redacted(url: &str) -> String {
+    let Ok(mut parsed) = url::Url::parse(url) else {
+        return url.to_owned();
+    };
+    if parsed.password().is_none() || parsed.set_password(Some("…")).is_err() {
+        return url.to_owned();
+    }
+    parsed.to_string().replace("%E2%80%A6", "…")
+}
+
+/// Cursor home, and clear to the end of the screen: no flicker, unlike clearing it all first.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_how_the_drain_does() {
+        let drain = json!({
+            "id": 7, "channel": "shop", "url": "https://u:secret@example.com/in",
+            "status": {"state": "retrying", "lag_messages": 12, "lag_bytes": 3456,
+                "delivered": 99, "lost": {"lapped": 2, "refused": 3},
+                "last_status": 503, "last_error": null},
+        });
+        assert_eq!(
+            row(&drain),
+            [
+                "7",
+                "shop",
+                "retrying",
+                "12 (3456 B)",
+                "99",
+                "5",
+                "503",
+                "https://u:…@example.com/in"
+            ]
+        );
+        let reserved = row(&json!({"id": 8}));
+        assert_eq!(reserved, ["8", "", "", "", "", "0", "", ""]);
+    }
+}
