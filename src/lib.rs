@@ -3,21 +3,22 @@
 //!
 //! Modules are ranked and import downwards only; ARCHITECTURE.md has the picture and the map.
 
+pub mod clock;
+pub mod id;
+pub mod limits;
+pub mod shutdown;
+pub mod telemetry;
+
 pub mod api;
 pub mod app;
 pub mod channel;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod control;
 pub mod egress;
-pub mod id;
 pub mod ingest;
-pub mod limits;
 pub mod net;
 pub mod registry;
 pub mod route;
-pub mod shutdown;
 pub mod store;
 pub mod syslog;
-pub mod telemetry;

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs the real peers that tests/peers.rs talks to, where they are missing.
+#
+# rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
+# into target/peers/syslog-ng and run from there with its own libraries.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+updated=no
+update_once() {
+    if [ "$updated" = no ]; then
+        as_root apt-get update -qq
+        updated=yes
+    fi
+}
+
+missing=()
+command -v logger >/dev/null || missing+=(bsdutils)
+command -v curl >/dev/null || missing+=(curl)
+[ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
+[ -e /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so ] || [ -e /usr/lib/aarch64-linux-gnu/rsyslog/lmnsd_ossl.so ] \
+    || missing+=(rsyslog-openssl)
+if [ "${#missing[@]}" -gt 0 ]; then
+    update_once
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+root=target/peers/syslog-ng
+if [ ! -x "$root/usr/sbin/syslog-ng" ]; then
+    update_once
+    rm -rf "$root" target/peers/debs
+    mkdir -p "$root" target/peers/debs
+    packages=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
+        --no-breaks --no-replaces --no-enhances syslog-ng-core | grep -E '^[a-z0-9]' | sort -u)
+    (
+        cd target/peers/debs
+        for package in $packages; do
+            # Virtual packages and what the system already has (libc and the like) need no copy.
+            case "$package" in
+                syslog-ng-core | libivykis* | libevtlog* | libsyslog-ng* | libnet1 | libdbi1* | \
+                    libesmtp* | libjson-c* | libmaxminddb* | libpcre* | libglib2* | libwrap0 | \
+                    libriemann* | libhiredis* | librabbitmq* | libmongo* | libbson* | libcap2 | \
+                    libsystemd0 | libssl3 | libffi8)
+                    apt-get download -qq "$package" 2>/dev/null || true
+                    ;;
+            esac
+        done
+    )
+    for deb in target/peers/debs/*.deb; do
+        dpkg-deb -x "$deb" "$root"
+    done
+    [ -x "$root/usr/sbin/syslog-ng" ] || {
+        echo "install.sh: syslog-ng-core could not be unpacked into $root" >&2
+        exit 1
+    }
+fi

@@ -1,0 +1,254 @@
+//! Recording receivers of drains.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use tokio::io::AsyncBufReadExt;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::io::BufReader;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+
+/// One POST as it came.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// Request line and headers.
+    pub head: String,
+    /// Body, still compressed if it was.
+    pub body: Vec<u8>,
+    /// Status that it was answered with; 0 when there was no answer.
+    pub status: u16,
+}
+
+impl Post {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.head.split("\r\n").skip(1).find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    }
+
+    /// The body's frames.
+    pub fn frames(&self) -> Vec<String> {
+        cut_frames(&self.body).0
+    }
+}
+
+/// What an HTTP sink does with a POST.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Writes these bytes as the answer and keeps the connection.
+    Raw(String),
+    /// Closes the connection without an answer.
+    Close,
+    /// Never answers.
+    Hang,
+}
+
+impl Reply {
+    /// An answer of that status without a body.
+    pub fn status(status: u16) -> Self {
+        Self::Raw(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"))
+    }
+}
+
+/// An HTTP receiver that answers by a script and then always 204.
+pub struct HttpSink {
+    /// Where it listens.
+    pub address: SocketAddr,
+    posts: Arc<Mutex<Vec<Post>>>,
+    script: Arc<Mutex<VecDeque<Reply>>>,
+}
+
+impl HttpSink {
+    /// Starts one.
+    pub async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let posts = Arc::new(Mutex::new(Vec::new()));
+        let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
+        let (seen, replies) = (Arc::clone(&posts), Arc::clone(&script));
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket, Arc::clone(&seen), Arc::clone(&replies)));
+            }
+        });
+        Self {
+            address,
+            posts,
+            script,
+        }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// What came so far.
+    pub fn posts(&self) -> Vec<Post> {
+        self.posts.lock().unwrap().clone()
+    }
+
+    /// All frames so far, in order.
+    pub fn frames(&self) -> Vec<String> {
+        self.posts().iter().flat_map(Post::frames).collect()
+    }
+
+    /// Waits until there were `count` posts; gives them.
+    pub async fn posts_until(&self, count: usize) -> Vec<Post> {
+        super::until(&format!("{count} posts"), || {
+            let posts = self.posts();
+            (count <= posts.len()).then_some(posts)
+        })
+        .await
+    }
+
+    /// Waits until there were `count` frames; gives them.
+    pub async fn frames_until(&self, count: usize) -> Vec<String> {
+        super::until(&format!("{count} frames"), || {
+            let frames = self.frames();
+            (count <= frames.len()).then_some(frames)
+        })
+        .await
+    }
+
+    /// Adds to what it will answer before it goes back to 204.
+    pub fn answer_next(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.script.lock().unwrap().extend(replies);
+    }
+}
+
+async fn serve(
+    socket: TcpStream,
+    posts: Arc<Mutex<Vec<Post>>>,
+    script: Arc<Mutex<VecDeque<Reply>>>,
+) {
+    let mut stream = BufReader::new(socket);
+    loop {
+        let Some(mut post) = read_post(&mut stream).await else {
+            return;
+        };
+        let reply = script
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or_else(|| Reply::status(204));
+        if let Reply::Raw(bytes) = &reply {
+            post.status = bytes
+                .split(' ')
+                .nth(1)
+                .and_then(|s| s.parse().ok())
+                .unwrap_or(0);
+        }
+        posts.lock().unwrap().push(post);
+        match reply {
+            Reply::Raw(bytes) => {
+                if stream.get_mut().write_all(bytes.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Reply::Close => return,
+            Reply::Hang => std::future::pending().await,
+        }
+    }
+}
+
+async fn read_post(stream: &mut BufReader<TcpStream>) -> Option<Post> {
+    let mut head = String::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut post = Post {
+        head,
+        body: Vec::new(),
+        status: 0,
+    };
+    let length: usize = post.header("content-length")?.trim().parse().ok()?;
+    post.body.resize(length, 0);
+    stream.read_exact(&mut post.body).await.ok()?;
+    Some(post)
+}
+
+/// A receiver of octet-counted syslog over TCP.
+pub struct SyslogSink {
+    /// Where it listens.
+    pub address: SocketAddr,
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl SyslogSink {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&bytes);
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let seen = Arc::clone(&seen);
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 64 * 1024];
+                    while let Ok(read @ 1..) = socket.read(&mut buffer).await {
+                        seen.lock().unwrap().extend_from_slice(&buffer[..read]);
+                    }
+                });
+            }
+        });
+        Self { address, bytes }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("syslog://{}", self.address)
+    }
+
+    /// All frames so far, in order.
+    pub fn frames(&self) -> Vec<String> {
+        cut_frames(&self.bytes.lock().unwrap()).0
+    }
+
+    /// The bytes so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until there were `count` frames; gives them.
+    pub async fn frames_until(&self, count: usize) -> Vec<String> {
+        super::until(&format!("{count} frames"), || {
+            let frames = self.frames();
+            (count <= frames.len()).then_some(frames)
+        })
+        .await
+    }
+}
+
+/// Cuts octet-counted frames; gives them and how many bytes they took.
+pub fn cut_frames(bytes: &[u8]) -> (Vec<String>, usize) {
+    let mut frames = Vec::new();
+    let mut used = 0;
+    while let Some(space) = bytes[used..].iter().position(|&byte| byte == b' ') {
+        let digits = std::str::from_utf8(&bytes[used..used + space]).unwrap();
+        let length: usize = digits
+            .parse()
+            .unwrap_or_else(|_| panic!("no octet count: {digits:?}"));
+        let start = used + space + 1;
+        let Some(frame) = bytes.get(start..start + length) else {
+            break;
+        };
+        frames.push(String::from_utf8_lossy(frame).into_owned());
+        used = start + length;
+    }
+    (frames, used)
+}
