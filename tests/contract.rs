@@ -191,3 +191,56 @@ async fn the_end_waits_for_drains_that_still_have_something_to_send() {
     assert_eq!(last.status, 204);
     assert!(last.frames()[0].ends_with("before the end\n"));
 }
+
+/// Opens a tail of `channel` over a connection that is then not read any more.
+async fn stalled_tail(router: &Router, channel: &str) -> tokio::net::TcpStream {
+    let body = format!(r#"{{"channel_id":"{channel}","num":1000,"tail":true}}"#);
+    let path = router.session(&body).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut reader = socket.connect(router.http).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut reader, request.as_bytes())
+        .await
+        .unwrap();
+    let mut first = [0; 512];
+    tokio::io::AsyncReadExt::read_exact(&mut reader, &mut first)
+        .await
+        .unwrap();
+    reader
+}
+
+#[tokio::test]
+async fn a_reader_that_has_stopped_reading_leaves_drains_their_time_to_end() {
+    let keys = [
+        ("socket_send_bytes", "4096"),
+        ("shutdown_grace", "4s"),
+        // Beyond the grace: only the flush makes the drain try again in time.
+        ("retry_delay_min", "20s"),
+    ];
+    let router = Router::start_with(&keys).await;
+    let token = router.channel("app").await;
+    for _ in 0..32 {
+        let text = "x".repeat(60_000);
+        router.send_tcp(&support::message(&token, &text)).await;
+    }
+    let _reader = stalled_tail(&router, "app").await;
+    let sink = HttpSink::start([Reply::status(503)]).await;
+    router
+        .drain("app", &sink.url(), r#","batch_bytes_max":1024"#)
+        .await;
+    let frame = support::message(&token, &"y".repeat(600));
+    let frames = format!("{} {frame}", frame.len()).repeat(200);
+    let mut producer = tokio::net::TcpStream::connect(router.syslog_tcp)
+        .await
+        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut producer, frames.as_bytes())
+        .await
+        .unwrap();
+    router.history_until("app", 232).await;
+    sink.posts_until(1).await;
+    router.stop().await;
+    let posts = sink.posts();
+    let taken = posts.iter().filter(|post| post.status == 204);
+    assert_eq!(taken.map(|post| post.frames().len()).sum::<usize>(), 200);
+}
