@@ -157,6 +157,7 @@ async fn a_bound_listener_takes_anything_and_shows_no_token() {
         message(TOKEN_B, "other token\n"),
         message("nginx", "kept\n"),
         format!("<134>1 - {TOKEN_A} nginx {TOKEN_A} - - hidden\n"),
+        message(&format!("my-{TOKEN_A}"), "inside\n"),
     ]
     .concat();
     let mut stream = send(address, bytes.as_bytes()).await;
@@ -166,8 +167,9 @@ async fn a_bound_listener_takes_anything_and_shows_no_token() {
         "postgres|web.1|other token",
         "nginx|web.1|kept",
         "nginx|-|hidden",
+        "postgres|web.1|inside",
     ];
-    assert_eq!(a.next(5).await, expected);
+    assert_eq!(a.next(6).await, expected);
     inputs.table.remove(&Token::new(TOKEN_A).unwrap());
     stream.write_all(b"nobody's\n").await.unwrap();
     stream.shutdown().await.unwrap();

@@ -14,7 +14,7 @@ use crate::ingest::gather::TOKEN_PREFIX;
 use crate::route::RouteTable;
 use crate::route::Target;
 use crate::syslog::message::Message;
-use crate::syslog::parse::{parse_any, parse_rfc3164, parse_rfc5424, with_source};
+use crate::syslog::parse::{parse_any, parse_rfc3164, parse_rfc5424, without_token};
 use crate::telemetry::{DropReason, Input, Telemetry};
 
 /// What was counted during one read; added to the router's counters once.
@@ -148,9 +148,9 @@ impl<'r> Batch<'r> {
         };
         let source = target.source().as_str().as_bytes();
         let message = parse_any(frame, source, self.read.time.arrival);
-        // Its APP-NAME stays (`postgres[6442]`), unless it looks like a token; the token that the
-        // listener is bound to is hidden in any other field.
-        let message = with_source(message, token.expose().as_bytes(), message.app_name);
+        // Its APP-NAME stays (`postgres[6442]`), unless it looks like a token or holds the one that
+        // the listener is bound to, which is hidden in any field.
+        let message = without_token(message, token.expose().as_bytes(), source);
         let message = Message {
             is_truncated,
             ..message

@@ -18,7 +18,7 @@ use crate::route::limit::Demand;
 use crate::syslog::frame::BodyError;
 use crate::syslog::frame::BodyFrames;
 use crate::syslog::message::Message;
-use crate::syslog::parse::{parse_any, with_source};
+use crate::syslog::parse::{parse_any, without_token};
 
 /// Whose request it is, checked.
 pub(crate) enum Sender {
@@ -157,7 +157,7 @@ impl<'b> Body<'b> {
             Sender::Token { token, target } => {
                 let source = target.source().as_str().as_bytes();
                 let message = parse_any(frame, source, self.time.arrival);
-                let message = with_source(message, token, message.app_name);
+                let message = without_token(message, token, source);
                 let message = Message {
                     is_truncated,
                     ..message

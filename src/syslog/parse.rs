@@ -140,6 +140,17 @@ pub fn with_source<'a>(message: Message<'a>, token: &[u8], source: &'a [u8]) -> 
     }
 }
 
+/// The message for a channel that is known without its APP-NAME, which therefore stays unless
+/// `token` stands in it; in every other header field `with_source` hides it.
+#[must_use]
+pub fn without_token<'a>(message: Message<'a>, token: &[u8], source: &'a [u8]) -> Message<'a> {
+    let app_name = match holds(message.app_name, token) {
+        true => source,
+        false => message.app_name,
+    };
+    with_source(message, token, app_name)
+}
+
 /// NILVALUE (RFC 5424, 6).
 const NIL: &[u8] = b"-";
 
