@@ -3,6 +3,7 @@
 //! Small bodies are parsed once. Great ones are gone through twice, in pieces: what a million
 //! little messages would take as gathered messages is many times the body.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +74,33 @@ struct Claim {
     demand: Demand,
 }
 
+/// The claims of a body, and where each target's is, by the target's address. The claims keep the
+/// targets alive, so that no address is used again meanwhile.
+#[derive(Default)]
+struct Claims {
+    all: Vec<Claim>,
+    places: HashMap<usize, usize>,
+}
+
+impl Claims {
+    fn add(&mut self, gather: &Gather<'_>) {
+        for part in gather.parts() {
+            let address = Arc::as_ptr(&part.target).addr();
+            let place = *self.places.entry(address).or_insert(self.all.len());
+            match self.all.get_mut(place) {
+                Some(claim) => {
+                    claim.demand.messages += part.demand.messages;
+                    claim.demand.bytes += part.demand.bytes;
+                }
+                None => self.all.push(Claim {
+                    target: Arc::clone(&part.target),
+                    demand: part.demand,
+                }),
+            }
+        }
+    }
+}
+
 impl<'b> Body<'b> {
     /// Counts the frames, all being well-formed.
     ///
@@ -99,15 +127,16 @@ impl<'b> Body<'b> {
     ) -> Result<bool, Refusal> {
         // Counted apart, so that a first pass over the body leaves no trace.
         let mut found = *tally;
-        let mut claims = Vec::new();
+        let mut claims = Claims::default();
         let mut gather = Gather::new();
         let mut is_whole = true;
         self.go_through(&mut gather, &mut found, |gather, _| {
-            add_claims(&mut claims, gather);
+            claims.add(gather);
             gather.clear();
             is_whole = false;
         });
-        add_claims(&mut claims, &gather);
+        claims.add(&gather);
+        let claims = claims.all;
         self.check(&claims, tally)?;
         self.take_limits(&claims)?;
         if !commit() {
@@ -224,24 +253,6 @@ impl<'b> Body<'b> {
                 let mut limiter = claim.target.limiter();
                 limiter.refund(&limits, claim.demand, self.time.now);
             }
-        }
-    }
-}
-
-fn add_claims(claims: &mut Vec<Claim>, gather: &Gather<'_>) {
-    for part in gather.parts() {
-        let same = claims
-            .iter_mut()
-            .find(|claim| Arc::ptr_eq(&claim.target, &part.target));
-        match same {
-            Some(claim) => {
-                claim.demand.messages += part.demand.messages;
-                claim.demand.bytes += part.demand.bytes;
-            }
-            None => claims.push(Claim {
-                target: Arc::clone(&part.target),
-                demand: part.demand,
-            }),
         }
     }
 }
