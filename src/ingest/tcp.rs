@@ -194,7 +194,11 @@ impl Connection {
             if ending == Ending::Ended {
                 return Ok(());
             }
+            let is_held_up = !after.pressed.is_empty();
             rest(after, shutdown).await;
+            if is_held_up {
+                self.forgive_pause(clock::now());
+            }
             if shutdown.is_requested() {
                 self.take_frames(intake, 0, Ending::Ended);
                 return Ok(());
@@ -253,6 +257,12 @@ impl Connection {
             self.buffer.resize(bytes_wanted, 0);
         }
         after
+    }
+
+    /// Deadlines begin anew at `now`: the sender could not go on before.
+    fn forgive_pause(&mut self, now: Instant) {
+        self.last_read = now;
+        self.half_since = self.half_since.map(|_| now);
     }
 
     /// The deadline of half a frame counts from when it began, not from its last byte.
@@ -344,3 +354,69 @@ const SHRINK_AFTER: Duration = Duration::from_secs(2);
 // A whole frame with its count fits the buffer beside half of the next read.
 const _: () = assert!(2 * FRAME_BYTES_LIMIT <= READ_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_LIMIT + 64 < READ_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::channel::{Budget, ChannelFlags, Node, Progress, WhenFull};
+    use crate::id::Source;
+    use crate::route::Route;
+
+    const TOKEN: &str = "t.1";
+
+    /// A channel of 512 KiB that waits 30 s for its one drain, which never moves.
+    fn intake() -> (Arc<crate::channel::Channel>, Intake) {
+        let telemetry = Telemetry::new().unwrap();
+        let budget = Budget {
+            channel_bytes_max: 512 * 1024,
+            node_bytes_max: 1 << 30,
+            history_age_max: Duration::from_secs(60),
+            wait_max: Duration::from_secs(30),
+        };
+        let node = Node::new(budget, telemetry.clone());
+        let channel = node.open(&1.into(), ChannelFlags::default(), WhenFull::Wait);
+        let progress = Arc::new(Progress::default());
+        progress.confirm(&channel, &channel.cursor_at_end());
+        channel.add_progress(progress);
+        let table = RouteTable::new();
+        let route = Route {
+            channel: Arc::clone(&channel),
+            source: Source::new("app").unwrap(),
+        };
+        table.insert(&Token::new(TOKEN).unwrap(), route);
+        let intake = Intake {
+            table: Arc::new(table),
+            telemetry,
+            input: Input::Tcp,
+            token: None,
+        };
+        (channel, intake)
+    }
+
+    /// What we made the sender wait for does not count against it.
+    #[tokio::test(start_paused = true)]
+    async fn back_pressure_uses_up_no_deadline() {
+        let (channel, intake) = intake();
+        let settings = SyslogSettings {
+            idle_timeout: Duration::from_secs(10),
+            frame_timeout: Duration::from_secs(10),
+            ..SyslogSettings::default()
+        };
+        let (mut sender, stream) = tokio::io::duplex(1 << 20);
+        let frame = format!("<134>1 - host {TOKEN} web.1 - - {}\n", "x".repeat(60_000));
+        let send = async move {
+            let (begin, end) = frame.split_at(100);
+            sender.write_all(frame.repeat(5).as_bytes()).await.unwrap();
+            sender.write_all(begin.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(35)).await;
+            sender.write_all(end.as_bytes()).await.unwrap();
+        };
+        let mut connection = Connection::new(&settings);
+        let shutdown = Shutdown::new();
+        let (ended, ()) = tokio::join!(connection.run(stream, &intake, &shutdown), send);
+        ended.unwrap();
+        assert_eq!(channel.end_seq().value(), 6);
+    }
+}
