@@ -511,3 +511,26 @@ async fn a_full_channel_that_waits_says_429() {
     progress.confirm(&a.channel, &a.channel.cursor_at_end());
     assert_eq!(big().status(&server).await, OK);
 }
+
+#[tokio::test]
+async fn a_token_that_ends_while_its_body_comes_delivers_nothing() {
+    let server = serve();
+    let mut a = server.inputs.channel("a", TOKEN_A, "app");
+    let body = counted(TOKEN_A, "too late");
+    let head = post("").by(basic(&format!("token:{TOKEN_A}"))).head();
+    let head = format!(
+        "{head}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4_096];
+    let count = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..count].starts_with(b"HTTP/1.1 100 "));
+    let token = logboom::id::Token::new(TOKEN_A).unwrap();
+    server.inputs.table.remove(&token);
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let count = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..count].starts_with(UNAUTHORIZED.as_bytes()));
+    assert_eq!(a.rest(), [""; 0]);
+}

@@ -139,7 +139,10 @@ impl LogsInput {
             Ok(body) => body?,
             Err(_elapsed) => return Err(Fault::BodyTimeout),
         };
-        let outcome = self.take_body(&sender, &head.headers, &body);
+        // Asked again: the token or credential may have ended while the body was on its way.
+        let outcome = self
+            .sender(&head.headers)
+            .and_then(|sender| self.take_body(&sender, &head.headers, &body));
         self.put_back(body);
         outcome
     }
@@ -152,6 +155,11 @@ impl LogsInput {
         if method != Method::POST {
             return Err(Fault::Method);
         }
+        self.sender(headers)
+    }
+
+    /// Who sends, if it may.
+    fn sender(&self, headers: &HeaderMap) -> Result<Sender, Fault> {
         let presented = headers
             .get(AUTHORIZATION)
             .and_then(|value| Presented::parse(value.as_bytes()))
