@@ -6,8 +6,9 @@
 use std::io;
 
 use tokio::net::UdpSocket;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::clock;
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::batch::{Batch, FrameId};
 use crate::egress::drain::outcome::{Failure, Outcome};
@@ -20,14 +21,16 @@ use crate::syslog::encode;
 #[derive(Default)]
 pub(crate) struct UdpSink {
     socket: Option<UdpSocket>,
+    /// When the socket is to be made anew: nothing else would tell that the name leads elsewhere.
+    ends: Option<Instant>,
     /// The batch that was interrupted, and how many of its frames need not be sent again.
     interrupted: Option<(FrameId, usize)>,
 }
 
 impl UdpSink {
-    /// Whether there is a socket.
+    /// Whether there is a socket that may still be used.
     pub(crate) fn is_connected(&self) -> bool {
-        self.socket.is_some()
+        self.socket.is_some() && self.ends.is_some_and(|ends| clock::now() < ends)
     }
 
     /// Resolves the destination and makes a socket towards it.
@@ -37,6 +40,8 @@ impl UdpSink {
         let rules = settings.deny_rules();
         let socket = connect_udp(url.host(), url.port(), rules, settings.connect_timeout).await?;
         self.socket = Some(socket);
+        let lifetime = settings.syslog_idle_max.min(settings.connection_age_max);
+        self.ends = Some(clock::now() + lifetime);
         Ok(())
     }
 
@@ -113,6 +118,54 @@ fn frames(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::UnixMicros;
+    use crate::egress::drain::DrainSettings;
+    use crate::egress::drain::plan::Plan;
+    use crate::id::{ChannelId, DrainId, DrainToken};
+    use crate::net::trust::Trusts;
+    use crate::registry::{DrainEntry, DrainOptions, DrainUrl};
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_name_is_resolved_again_after_a_while() {
+        let second = Duration::from_secs(1);
+        let settings = DrainSettings {
+            batch_bytes_max: 1_000,
+            connect_timeout: second,
+            request_timeout: second,
+            write_timeout: second,
+            retry_delay_min: second,
+            retry_delay_max: second,
+            http_idle_max: second,
+            syslog_idle_max: 240 * second,
+            connection_age_max: 3_600 * second,
+            deny_loopback: false,
+            deny_link_local: false,
+            deny_private: false,
+            notice_interval: second,
+        };
+        let entry = DrainEntry {
+            id: DrainId::new(1),
+            token: DrainToken::random(),
+            channel: ChannelId::new("app").unwrap(),
+            url: Some(DrainUrl::parse("syslog+udp://127.0.0.1:9").unwrap()),
+            options: DrainOptions::default(),
+            created: UnixMicros::default(),
+        };
+        let plan = Plan::new(&entry).unwrap();
+        let trusts = Trusts::default();
+        let mut sink = UdpSink::default();
+        let around = Around {
+            plan: &plan,
+            settings: &settings,
+            trusts: &trusts,
+        };
+        sink.connect(around).await.unwrap();
+        tokio::time::advance(239 * second).await;
+        assert!(sink.is_connected());
+        tokio::time::advance(second).await;
+        assert!(!sink.is_connected());
+    }
 
     #[test]
     fn a_body_falls_into_its_frames() {
