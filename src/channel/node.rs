@@ -78,10 +78,12 @@ impl Node {
         self.channels.get(id).map(|channel| Arc::clone(&channel))
     }
 
-    /// Closes and forgets the channel. Its memory goes when its last reader has left.
+    /// Closes and forgets the channel. Its segments go at once: an idle connection may hold the
+    /// channel for long, and no round of freeing would find them any more.
     pub fn close(&self, id: &ChannelId) {
         if let Some((_, channel)) = self.channels.remove(id) {
             channel.close();
+            channel.log().evict_all();
             self.telemetry.channels.decrement(1.0);
         }
     }
@@ -238,6 +240,16 @@ mod tests {
         assert!(!node.pool.is_short());
         assert!(after[0] < before[0] && after[1] < before[1], "{after:?}");
         assert_eq!(after[3], before[3], "the busiest keeps all: {after:?}");
+    }
+
+    #[test]
+    fn a_closed_channel_keeps_no_memory_however_long_it_is_held() {
+        let node = node(1 << 20);
+        let held = open(&node, 1);
+        held.append([message(b"m")].into_iter(), UnixMicros::new(1));
+        assert!(0 < node.segment_bytes());
+        node.close(&1.into());
+        assert_eq!(node.segment_bytes(), 0);
     }
 
     #[test]
