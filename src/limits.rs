@@ -138,6 +138,9 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How long the body of an answer whose status is known may hold up the next batch.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long a syslog drain that closes its connection waits for the destination to close too.
+pub const CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// What one syslog datagram carries at most: 65,535 less the headers of IPv4 and UDP.
 pub const SYSLOG_DATAGRAM_BYTES_MAX: usize = 65_507;
 

@@ -199,11 +199,12 @@ impl Board {
 
     /// Everything.
     pub(crate) fn status(&self, channel: &Channel) -> DrainStatus {
-        let (state, (lag_messages, lag_bytes)) = self.measure(channel);
+        // Under one lock: lag and totals belong to the same place.
         let health = self.lock();
+        let (lag_messages, lag_bytes) = channel.lag(&health.confirmed);
         let totals = health.totals;
         DrainStatus {
-            state: state.name(),
+            state: health.state(clock::now()).name(),
             lag_messages,
             lag_bytes,
             delivered: totals.delivered,

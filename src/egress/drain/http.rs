@@ -141,6 +141,13 @@ impl HttpSink {
         self.close();
     }
 
+    /// Whether the connection has lived long enough.
+    pub(crate) fn is_over(&self, settings: &DrainSettings) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.age.is_over(settings))
+    }
+
     /// Closes the connection.
     pub(crate) fn close(&mut self) {
         self.connection = None;

@@ -1,24 +1,41 @@
 //! A connection to a destination, plain or encrypted, and how long it may live.
 
+use std::io;
 use std::pin::Pin;
 use std::task::Poll;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::clock;
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::outcome::Failure;
 use crate::egress::drain::plan::Plan;
+use crate::limits::CLOSE_WAIT_MAX;
 use crate::net::connect::connect_tcp;
 use crate::net::trust::{Trusts, certificate_fault};
 
 /// A byte connection, whatever it runs over.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The socket below.
+    fn socket(&self) -> &TcpStream;
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+impl Wire for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 /// Connects to `plan`'s destination, with TLS if its scheme says so.
 pub(crate) async fn open(
@@ -78,6 +95,20 @@ impl Age {
     pub(crate) fn ends(&self, idle_max: std::time::Duration, settings: &DrainSettings) -> Instant {
         (self.used + idle_max).min(self.opened + settings.connection_age_max)
     }
+
+    /// Whether it has lived long enough, however busy it is.
+    pub(crate) fn is_over(&self, settings: &DrainSettings) -> bool {
+        self.opened + settings.connection_age_max <= clock::now()
+    }
+}
+
+/// How a connection was ended by the peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    /// It said that nothing more will come from it.
+    Closed,
+    /// It, or something on the way, broke it off: not everything written was read.
+    Broken,
 }
 
 /// Waits until the peer ends a connection that it has nothing to say on; what it says is thrown
@@ -86,8 +117,8 @@ pub(crate) async fn ended_by_peer(wire: &mut dyn Wire) {
     std::future::poll_fn(|cx| {
         loop {
             match poll_discard(wire, cx) {
-                Poll::Ready(true) => return Poll::Ready(()),
-                Poll::Ready(false) => {}
+                Poll::Ready(Some(_)) => return Poll::Ready(()),
+                Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -95,28 +126,53 @@ pub(crate) async fn ended_by_peer(wire: &mut dyn Wire) {
     .await;
 }
 
-/// Whether the peer has ended the connection by now, as far as can be known without waiting.
-pub(crate) async fn has_ended(wire: &mut dyn Wire) -> bool {
-    std::future::poll_fn(|cx| {
+/// How the peer has ended the connection, if it has by now, as far as can be known without waiting.
+pub(crate) async fn ended_already(wire: &mut dyn Wire) -> Option<End> {
+    // A close is known only once the runtime has looked at its sockets, which a turn makes it do.
+    tokio::task::yield_now().await;
+    let end = std::future::poll_fn(|cx| {
         for _ in 0..READS_MAX {
             match poll_discard(wire, cx) {
-                Poll::Ready(true) => return Poll::Ready(true),
-                Poll::Ready(false) => {}
-                Poll::Pending => return Poll::Ready(false),
+                Poll::Ready(Some(end)) => return Poll::Ready(Some(end)),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Ready(None),
             }
         }
-        Poll::Ready(false)
+        Poll::Ready(None)
     })
-    .await
+    .await?;
+    // A reset that follows a close does not show in reads, only here.
+    match wire.socket().take_error() {
+        Ok(None) => Some(end),
+        Ok(Some(_)) | Err(_) => Some(End::Broken),
+    }
 }
 
-/// Reads and forgets; `true` at the end or an error.
-fn poll_discard(wire: &mut dyn Wire, cx: &mut std::task::Context<'_>) -> Poll<bool> {
+/// Ends a connection so that the peer gets all that was written: says that nothing follows, and
+/// waits until the peer has closed its side too, at most `CLOSE_WAIT_MAX`. A socket that is closed
+/// with something unread in it, such as TLS session tickets, would throw away what is on its way.
+pub(crate) async fn close(mut wire: Box<dyn Wire>) {
+    let closing = async {
+        if wire.shutdown().await.is_ok() {
+            ended_by_peer(wire.as_mut()).await;
+        }
+    };
+    // Who does not close has at least had the time to read.
+    let _in_time = timeout(CLOSE_WAIT_MAX, closing).await.is_ok();
+}
+
+/// Reads and forgets; says how it ended at the end or an error.
+fn poll_discard(wire: &mut dyn Wire, cx: &mut std::task::Context<'_>) -> Poll<Option<End>> {
     let mut bytes = [0; 256];
     let mut buffer = ReadBuf::new(&mut bytes);
     Pin::new(wire)
         .poll_read(cx, &mut buffer)
-        .map(|read| read.is_err() || buffer.filled().is_empty())
+        .map(|read| match read {
+            Ok(()) => buffer.filled().is_empty().then_some(End::Closed),
+            // TLS that ends without saying so is common, and no sign of a loss.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(End::Closed),
+            Err(_) => Some(End::Broken),
+        })
 }
 
 /// Reads of chatter before a write; more is left where it is.

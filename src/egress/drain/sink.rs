@@ -45,6 +45,18 @@ impl Sink {
         }
     }
 
+    /// Closes a connection that has lived long enough, however busy it is.
+    pub(crate) async fn retire(&mut self, settings: &DrainSettings) {
+        let is_over = match self {
+            Self::Http(sink) => sink.is_over(settings),
+            Self::Syslog(sink) => sink.is_over(settings),
+            Self::Udp(_) => false,
+        };
+        if is_over {
+            self.finish().await;
+        }
+    }
+
     /// Makes the connection.
     pub(crate) async fn connect(&mut self, around: Around<'_>) -> Result<(), Failure> {
         match self {
@@ -73,7 +85,16 @@ impl Sink {
         }
     }
 
-    /// Closes the connection, if there is one.
+    /// Closes the connection, if there is one, once the destination has had what was sent; that
+    /// takes a moment at most. Cancel safe.
+    pub(crate) async fn finish(&mut self) {
+        match self {
+            Self::Syslog(sink) => sink.finish().await,
+            Self::Http(_) | Self::Udp(_) => self.close(),
+        }
+    }
+
+    /// Closes the connection at once, if there is one.
     pub(crate) fn close(&mut self) {
         match self {
             Self::Http(sink) => sink.close(),

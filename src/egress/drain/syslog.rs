@@ -1,16 +1,17 @@
 //! Syslog over TCP or TLS: octet-counted frames, written and not answered.
 //!
 //! Nobody confirms a syslog message. "Delivered" means: written to the socket while the connection
-//! stood. A peer's close is looked for before each write, so that at most what was on its way at
-//! that moment is counted and not there. A batch cut off by an error is written again as a whole: the
-//! peer may see some of its messages twice, and none of them never.
+//! stood. A peer's close is looked for before each write, and a reset after it: then the batch came
+//! too late for the peer and is written again. So what was on its way when a peer closed, or lay
+//! unread in its buffers, is all that can be counted and not be there. A batch cut off by an error is
+//! written again as a whole: the peer may see some of its messages twice, and none of them never.
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{sleep_until, timeout};
 
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::batch::Batch;
-use crate::egress::drain::link::{self, Age, Wire};
+use crate::egress::drain::link::{self, Age, End, Wire};
 use crate::egress::drain::outcome::{Failure, Outcome};
 use crate::egress::drain::sink::Around;
 use crate::net::trust::certificate_fault;
@@ -51,9 +52,10 @@ impl SyslogSink {
         let Some(connection) = &mut self.connection else {
             return Failure::Closed.into();
         };
-        // A close is known only once the runtime has looked at its sockets, which a turn makes it do.
-        tokio::task::yield_now().await;
-        if link::has_ended(connection.wire.as_mut()).await {
+        if link::ended_already(connection.wire.as_mut())
+            .await
+            .is_some()
+        {
             let was_used = connection.was_used;
             self.close();
             return if was_used {
@@ -71,7 +73,14 @@ impl SyslogSink {
             Ok(Ok(())) => {
                 connection.age.touch();
                 connection.was_used = true;
-                return Outcome::Confirmed { status: None };
+                let end = link::ended_already(connection.wire.as_mut()).await;
+                if end.is_some() {
+                    self.close();
+                }
+                return match end {
+                    Some(End::Broken) => Failure::Closed.into(),
+                    Some(End::Closed) | None => Outcome::Confirmed { status: None },
+                };
             }
             Ok(Err(error)) => match certificate_fault(&error) {
                 // TLS 1.3: a peer that does not like our certificate says so after the handshake.
@@ -97,10 +106,24 @@ impl SyslogSink {
             () = link::ended_by_peer(connection.wire.as_mut()) => {}
             () = sleep_until(ends) => {}
         }
-        self.close();
+        self.finish().await;
     }
 
-    /// Closes the connection.
+    /// Whether the connection has lived long enough.
+    pub(crate) fn is_over(&self, settings: &DrainSettings) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.age.is_over(settings))
+    }
+
+    /// Closes the connection once the peer has had what was written. Cancel safe.
+    pub(crate) async fn finish(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            link::close(connection.wire).await;
+        }
+    }
+
+    /// Closes the connection at once.
     pub(crate) fn close(&mut self) {
         self.connection = None;
     }

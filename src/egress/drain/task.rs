@@ -131,6 +131,12 @@ impl Task {
                 break;
             }
         }
+        // After a flush; whoever has to end at once does.
+        tokio::select! {
+            biased;
+            () = ended(&self.common, &self.stop, &self.channel) => {}
+            () = self.sink.finish() => {}
+        }
         self.sink.close();
         self.board.show(Phase::Idle);
         self.channel.remove_progress(&self.progress);
@@ -178,7 +184,11 @@ impl Task {
         };
         match woken {
             Woken::End => return Next::End,
-            Woken::Replan => self.replan(),
+            Woken::Replan => {
+                // The destination gets what it was sent before.
+                self.sink.finish().await;
+                self.replan();
+            }
             Woken::Notice => self.tell_loss(settings),
             Woken::Go | Woken::Flush => {}
         }
@@ -235,8 +245,10 @@ impl Task {
         }
         self.machine.confirm();
         self.progress.set_stalled(false);
+        // Before the numbers: who sees a message delivered sees the answer that it got, too.
+        let has_recovered = self.board.succeed(status, clock::wall());
         self.publish();
-        if self.board.succeed(status, clock::wall()) {
+        if has_recovered {
             info!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), "drain delivers again");
         }
     }
@@ -250,8 +262,9 @@ impl Task {
         let told = self.machine.lose(LossReason::Refused, now);
         self.notices.add(told, Cause::Refused(status));
         self.progress.set_stalled(false);
+        let is_first = self.board.refuse(status, now);
         self.publish();
-        if self.board.refuse(status, now) {
+        if is_first {
             warn!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), status, "drain is refused");
         }
     }
@@ -402,6 +415,7 @@ async fn attempt(
     board: &Board,
     common: &Common,
 ) -> Outcome {
+    sink.retire(around.settings).await;
     for _ in 0..2 {
         if !sink.is_connected() {
             board.show(Phase::Connecting);
