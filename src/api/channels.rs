@@ -187,7 +187,7 @@ pub(crate) async fn patch(
     Ok(Json(view(&state, entry)).into_response())
 }
 
-fn patch_of(object: &Object) -> Result<ChannelPatch, ApiError> {
+pub(crate) fn patch_of(object: &Object) -> Result<ChannelPatch, ApiError> {
     let when_full = match object.get("when_full") {
         None | Some(Value::Null) => None,
         Some(value) => Some(WhenFullSetting::deserialize(value).map_err(|_| {

@@ -112,7 +112,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
-fn permissions(object: &Object) -> Result<Vec<Permission>, ApiError> {
+pub(crate) fn permissions(object: &Object) -> Result<Vec<Permission>, ApiError> {
     if !object.contains_key("permissions") {
         return Err(ApiError::unprocessable(
             "permissions is missing; a list of \"full_api\", \"any_channel\", \"channel:ID\" is wanted",

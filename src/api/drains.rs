@@ -223,7 +223,7 @@ pub(crate) async fn delete(
 
 /// The URL and the options that `object` asks for; `None` is: as before. Fields that are not there
 /// stay as in `before`, `null` is the default.
-fn wanted(
+pub(crate) fn wanted(
     mut object: Object,
     before: &DrainOptions,
 ) -> Result<(Option<DrainUrl>, Option<DrainOptions>), ApiError> {

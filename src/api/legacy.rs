@@ -340,7 +340,7 @@ pub(crate) async fn delete_drain_v2(
 }
 
 /// Where a v2 drain goes: `url`, or `host` and `port` (514) for syslog over TCP.
-fn destination(object: &Object) -> Result<DrainUrl, ApiError> {
+pub(crate) fn destination(object: &Object) -> Result<DrainUrl, ApiError> {
     let invalid =
         |cause: String| ApiError::unprocessable(format!("Invalid drain destination: {cause}"));
     let text = match (body::text(object, "url")?, body::text(object, "host")?) {

@@ -10,6 +10,8 @@ mod channels;
 mod credentials;
 mod drains;
 mod error;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod health;
 mod legacy;
 mod logs;
@@ -38,6 +40,8 @@ use crate::registry::sessions::Sessions;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Telemetry;
 
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_api_body;
 pub use health::Health;
 pub use health::HealthState;
 pub use request::OverTls;

@@ -134,7 +134,7 @@ fn grant(
 }
 
 /// What a session is asked for; fields that nobody knows are skipped, as Logplex's callers are used to.
-fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
+pub(crate) fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
     let lines = match object.get("num") {
         None | Some(Value::Null) => SESSION_LINES_DEFAULT,
         Some(Value::String(text)) => lines(text).ok_or_else(bad_num)?,

@@ -15,7 +15,7 @@ use crate::channel::log::Log;
 use crate::channel::pool::Sizes;
 use crate::channel::sync::Arc;
 use crate::channel::table::Table;
-use crate::channel::tests::{message, pool};
+use crate::channel::twin::{message, pool};
 use crate::channel::wake::Waiters;
 use crate::clock::UnixMicros;
 

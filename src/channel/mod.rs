@@ -28,6 +28,8 @@ mod wake;
 mod loom_tests;
 #[cfg(all(test, not(logboom_loom)))]
 mod model_tests;
+#[cfg(any(test, fuzzing))]
+mod twin;
 
 pub use cursor::{Cursor, ReadOutcome};
 pub use log::Appended;
@@ -35,6 +37,8 @@ pub use node::Node;
 pub use pool::Budget;
 pub use pressure::Progress;
 pub use record::Record;
+#[cfg(any(test, fuzzing))]
+pub use twin::fuzz_log;
 
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -347,8 +351,7 @@ const CLOSED: u8 = 8;
 pub(crate) mod tests {
     use super::*;
     use crate::channel::pool::Sizes;
-    use crate::syslog::message::{Pri, Timestamp};
-    use std::time::Duration;
+    use crate::channel::twin::{message, pool};
     use tokio_test_free::poll_once;
 
     /// Polls a future once, to put it where a task would be when something happens.
@@ -360,31 +363,6 @@ pub(crate) mod tests {
         pub(crate) async fn poll_once<F: Future<Output = ()>>(mut future: Pin<&mut F>) -> bool {
             poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
         }
-    }
-
-    /// A message with nothing but a text.
-    pub(crate) fn message(text: &[u8]) -> Message<'_> {
-        Message {
-            pri: Pri::DEFAULT,
-            is_truncated: false,
-            timestamp: Timestamp::Given(b"-"),
-            hostname: b"-",
-            app_name: b"-",
-            procid: b"-",
-            msgid: b"-",
-            sd: b"-",
-            text,
-        }
-    }
-
-    pub(crate) fn pool(channel_bytes_max: usize, sizes: Sizes) -> Arc<Pool> {
-        let budget = Budget {
-            channel_bytes_max,
-            node_bytes_max: usize::MAX,
-            history_age_max: Duration::MAX,
-            wait_max: Duration::from_secs(30),
-        };
-        Arc::new(Pool::new(budget, sizes))
     }
 
     fn channel(channel_bytes_max: usize) -> Channel {

@@ -7,7 +7,6 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,35 +14,13 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use crate::channel::cursor::ReadOutcome;
 use crate::channel::log::Log;
 use crate::channel::pool::Sizes;
-use crate::channel::table::Table;
-use crate::channel::tests::{message, pool};
-use crate::channel::{Cursor, ReadOutcome};
+use crate::channel::twin::{CURSORS, Op, check, fuzz_log, log, message};
 use crate::clock::UnixMicros;
 use crate::id::Seq;
 use crate::syslog::message::{Message, Pri, Timestamp};
-
-/// One thing done to a log.
-#[derive(Clone, Debug)]
-enum Op {
-    /// Append a run of texts with these lengths.
-    Append(Vec<usize>),
-    /// Read at most so many records at one of the cursors.
-    Read { cursor: usize, count: u64 },
-    /// Put a cursor so far back.
-    Back { cursor: usize, count: u64 },
-    /// Put a cursor at a sequence.
-    At { cursor: usize, seq: u64 },
-    /// Let the oldest segment go.
-    EvictOldest,
-    /// Let everything go.
-    EvictAll,
-    /// Let go what is older than this many appends.
-    EvictOlder(u64),
-}
-
-const CURSORS: usize = 3;
 
 fn op() -> impl Strategy<Value = Op> {
     let cursor = 0..CURSORS;
@@ -59,118 +36,6 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The safe twin: what was appended, and from where on it is kept. Which segments go when is the
-/// log's own affair, so the twin asks where it begins and checks everything else.
-#[derive(Default)]
-struct Twin {
-    kept: VecDeque<Vec<u8>>,
-    first: u64,
-    cursors: [u64; CURSORS],
-}
-
-impl Twin {
-    fn end(&self) -> u64 {
-        self.first + self.kept.len() as u64
-    }
-
-    fn follow(&mut self, log: &Log) {
-        let first = log.first().seq;
-        assert!(self.first <= first && first <= self.end());
-        self.kept
-            .drain(..usize::try_from(first - self.first).unwrap());
-        self.first = first;
-        assert_eq!(log.end().seq, self.end());
-    }
-
-    fn read(&mut self, cursor: usize, count: u64) -> (ReadOutcome, Vec<(u64, Vec<u8>)>) {
-        let seq = &mut self.cursors[cursor];
-        if *seq < self.first {
-            let lost = self.first - *seq;
-            *seq = self.first;
-            return (ReadOutcome { lost, read: 0 }, Vec::new());
-        }
-        let from = usize::try_from(*seq - self.first).unwrap();
-        let texts = self.kept.iter().skip(from).cloned();
-        let records: Vec<_> = (*seq..)
-            .zip(texts)
-            .take(usize::try_from(count).unwrap())
-            .collect();
-        let read = records.len() as u64;
-        *seq += read;
-        (ReadOutcome { lost: 0, read }, records)
-    }
-}
-
-fn read(log: &Log, cursor: &mut Cursor, count: u64) -> (ReadOutcome, Vec<(u64, Vec<u8>)>) {
-    let mut records = Vec::new();
-    let outcome = log.read(cursor, |record| {
-        if records.len() as u64 == count {
-            return ControlFlow::Break(());
-        }
-        records.push((record.seq.value(), record.message.text.to_vec()));
-        ControlFlow::Continue(())
-    });
-    (outcome, records)
-}
-
-fn log(channel_bytes_max: usize, sizes: Sizes) -> Log {
-    Log::new(pool(channel_bytes_max, sizes), Arc::new(Table::empty()))
-}
-
-fn check(ops: &[Op], channel_bytes_max: usize) {
-    let log = log(channel_bytes_max, Sizes { min: 128, max: 512 });
-    let mut twin = Twin::default();
-    let mut cursors = [log.cursor_at_end(); CURSORS];
-    let mut number = 0_u64;
-    for (time, op) in (1_u64..).zip(ops) {
-        match op {
-            Op::Append(lengths) => {
-                let texts: Vec<Vec<u8>> = lengths
-                    .iter()
-                    .map(|&length| {
-                        number += 1;
-                        let mut text = number.to_string().into_bytes();
-                        text.resize(text.len() + length, b'.');
-                        text
-                    })
-                    .collect();
-                let run = texts.iter().map(|text| message(text));
-                let appended = log.append(run, UnixMicros::new(time));
-                assert_eq!(appended.count, texts.len() as u64);
-                if !texts.is_empty() {
-                    assert_eq!(appended.first_seq.value(), twin.end());
-                }
-                twin.kept.extend(texts);
-            }
-            Op::Read { cursor, count } => {
-                let expected = twin.read(*cursor, *count);
-                assert_eq!(read(&log, &mut cursors[*cursor], *count), expected);
-            }
-            Op::Back { cursor, count } => {
-                cursors[*cursor] = log.cursor_back(*count);
-                twin.cursors[*cursor] = twin.end().saturating_sub(*count).max(twin.first);
-            }
-            Op::At { cursor, seq } => {
-                cursors[*cursor] = log.cursor_at(Seq::new(*seq));
-                twin.cursors[*cursor] = twin.end().min(*seq);
-            }
-            Op::EvictOldest => {
-                log.evict_oldest();
-            }
-            Op::EvictAll => {
-                log.evict_all();
-                assert_eq!((log.first(), log.bytes()), (log.end(), 0));
-            }
-            Op::EvictOlder(ago) => log.evict_older(UnixMicros::new(time.saturating_sub(*ago))),
-        }
-        twin.follow(&log);
-        for (cursor, seq) in cursors.iter().zip(twin.cursors) {
-            assert_eq!(cursor.seq().value(), seq);
-            assert_eq!(log.is_readable(cursor), seq < twin.end());
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
@@ -179,6 +44,11 @@ proptest! {
         channel_bytes_max in prop_oneof![Just(600_usize), Just(2_000), Just(1 << 20)],
     ) {
         check(&ops, channel_bytes_max);
+    }
+
+    #[test]
+    fn the_fuzz_target_takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fuzz_log(&bytes);
     }
 
     #[test]

@@ -182,7 +182,8 @@ const CHANNEL_SHARDS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::tests::{message, texts};
+    use crate::channel::tests::texts;
+    use crate::channel::twin::message;
 
     fn node(node_bytes_max: usize) -> Arc<Node> {
         let budget = Budget {

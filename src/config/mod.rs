@@ -5,6 +5,8 @@
 
 mod environment;
 mod error;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod keys;
 mod kind;
 mod layers;
@@ -24,6 +26,8 @@ pub use environment::URL_VARIABLE;
 pub use error::ConfigError;
 pub use error::Fault;
 pub use error::Origin;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_config;
 pub use keys::Config;
 pub use keys::Effect;
 pub use keys::Fallback;

@@ -6,6 +6,8 @@
 mod answer;
 mod auth;
 mod dedup;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod gather;
 pub mod http;
 mod intake;
@@ -13,3 +15,6 @@ mod request;
 pub mod tcp;
 pub mod udp;
 mod unpack;
+
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_logs;

@@ -324,6 +324,7 @@ fn holds(field: &[u8], token: &[u8]) -> bool {
 
 /// Fuzz target: any bytes are read without a panic, the fields have their lengths, and a token
 /// taken out is gone from all of them.
+#[cfg(any(test, fuzzing))]
 pub fn fuzz_message(bytes: &[u8]) {
     let arrival = UnixMicros::new(1_353_105_648_123_456);
     let any = parse_any(bytes, b"app", arrival);

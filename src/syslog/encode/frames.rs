@@ -189,6 +189,7 @@ impl Digits {
 
 /// Fuzz target: whatever was parsed comes out framed with a right count, ends in one line end, and
 /// in strict form is read back as it was written.
+#[cfg(any(test, fuzzing))]
 pub fn fuzz_encode(bytes: &[u8]) {
     use crate::syslog::frame::BodyFrames;
     use crate::syslog::parse::parse_any;

@@ -3,6 +3,7 @@
 mod frames;
 mod notice;
 
+#[cfg(any(test, fuzzing))]
 pub use frames::fuzz_encode;
 pub use frames::logplex_http;
 pub use frames::logplex_syslog;

@@ -91,6 +91,7 @@ impl<'a> Iterator for BodyFrames<'a> {
 }
 
 /// Fuzz target: frames are inside the body, in order, within the limit, and end.
+#[cfg(any(test, fuzzing))]
 pub fn fuzz_body(bytes: &[u8]) {
     let frame_bytes_max = 64;
     let mut kept_bytes = 0;

@@ -231,6 +231,7 @@ pub(in crate::syslog::frame) fn count_prefix(bytes: &[u8]) -> (usize, usize) {
 
 /// Fuzz target: the first byte sets the size of the pieces, the rest is a connection's bytes. Cuts
 /// must stay inside them, go forward, respect the limit and not depend on the pieces.
+#[cfg(any(test, fuzzing))]
 pub fn fuzz_frame(bytes: &[u8]) {
     let Some((&first, bytes)) = bytes.split_first() else {
         return;
@@ -243,6 +244,7 @@ pub fn fuzz_frame(bytes: &[u8]) {
 
 /// Frames (and whether each was truncated) of a connection that delivers `piece_bytes` at a time;
 /// `None` stands for a malformed end.
+#[cfg(any(test, fuzzing))]
 fn cut_in_pieces(
     bytes: &[u8],
     piece_bytes: usize,
