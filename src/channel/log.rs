@@ -60,6 +60,10 @@ impl Log {
                 let Some(message) = run.clone().next() else {
                     return appended;
                 };
+                if self.pool.is_drowned() {
+                    self.pass_over(&table, &mut run, &mut appended);
+                    continue;
+                }
                 self.install(None, table.end(), Segment::bytes_for(&message), arrival);
                 continue;
             };
@@ -193,6 +197,25 @@ impl Log {
             number = last.end().number;
         }
         self.table.update(|table| table.without(number));
+    }
+
+    /// Counts the rest of `run` without keeping it, as if it had been let go at once; `seen` is
+    /// without segments. Does nothing when another writer came first.
+    fn pass_over<'m, I>(&self, seen: &Table, run: &mut I, appended: &mut Appended)
+    where
+        I: Iterator<Item = Message<'m>> + Clone,
+    {
+        let count = run.clone().count() as u64;
+        let start = seen.end();
+        if !self.table.update(|table| table.passing(start, count)) {
+            return;
+        }
+        if appended.count == 0 {
+            appended.first_seq = Seq::new(start.seq);
+        }
+        appended.count += count;
+        // Nothing of the run is left.
+        run.by_ref().for_each(drop);
     }
 
     /// Puts the segment that starts at `base` there, unless another writer was first. The oldest

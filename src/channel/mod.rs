@@ -467,15 +467,26 @@ pub(crate) mod tests {
 
     #[test]
     fn a_record_greater_than_the_plan_gets_its_segment() {
-        let channel = channel(4096);
         let text = "x".repeat(10_000);
-        append(&channel, "a", 1);
-        append(&channel, &text, 1);
-        append(&channel, "b", 1);
-        let mut cursor = channel.cursor_back(2);
-        assert_eq!(cursor.seq(), channel.first_seq().max(Seq::new(1)));
-        let read = texts(&channel, &mut cursor);
-        assert_eq!(read.last().unwrap(), "b");
+        let fill = |channel: &Channel| {
+            append(channel, "a", 1);
+            append(channel, &text, 1);
+            append(channel, "b", 1);
+        };
+        let roomy = channel(1 << 20);
+        fill(&roomy);
+        let mut cursor = roomy.cursor_back(3);
+        assert_eq!(texts(&roomy, &mut cursor), ["a", text.as_str(), "b"]);
+        // Greater than the channel's whole budget too: kept alone until the next segment comes.
+        let tight = channel(4096);
+        append(&tight, "a", 1);
+        append(&tight, &text, 1);
+        let mut cursor = tight.cursor_back(2);
+        assert_eq!(cursor.seq(), Seq::new(1));
+        assert_eq!(texts(&tight, &mut cursor), [text.as_str()]);
+        append(&tight, "b", 1);
+        assert_eq!(tight.first_seq(), Seq::new(2));
+        assert_eq!(texts(&tight, &mut cursor), ["b"]);
     }
 
     #[tokio::test]

@@ -41,9 +41,13 @@ impl Node {
         })
     }
 
-    /// Changes the bounds. What is above them now goes with the next append or round of upkeep.
+    /// Changes the bounds. What is above them now goes with the next append or round of upkeep;
+    /// writers that wait for room look again.
     pub fn set_budget(&self, budget: Budget) {
         self.pool.set_budget(budget);
+        for channel in &self.channels {
+            channel.pressure().wake();
+        }
     }
 
     /// Wall time at which this node started: with a sequence it names a message for good (SSE ids).
@@ -146,8 +150,8 @@ impl Node {
         }
     }
 
-    /// Lets segments go, the idlest channels' oldest first, until a sixteenth of the budget is
-    /// free. The newest segment of each channel goes only when nothing else is left.
+    /// Lets segments go until a sixteenth of the budget is free: of the idlest channel the oldest
+    /// first and at last the newest too, then of the next one.
     fn free(&self) {
         let mut idlest: Vec<(UnixMicros, Arc<Channel>)> = self
             .channels
@@ -158,8 +162,6 @@ impl Node {
         idlest.sort_unstable_by_key(|(touched, _)| *touched);
         for (_, channel) in &idlest {
             while self.pool.is_short() && channel.log().evict_oldest() {}
-        }
-        for (_, channel) in &idlest {
             if !self.pool.is_short() {
                 return;
             }
@@ -182,15 +184,23 @@ const CHANNEL_SHARDS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::Progress;
     use crate::channel::tests::texts;
     use crate::channel::twin::message;
 
-    fn node(node_bytes_max: usize) -> Arc<Node> {
-        let budget = Budget {
+    fn budget() -> Budget {
+        Budget {
             channel_bytes_max: 512 * 1024,
-            node_bytes_max,
+            node_bytes_max: 1 << 30,
             history_age_max: Duration::from_secs(60),
             wait_max: Duration::from_secs(30),
+        }
+    }
+
+    fn node(node_bytes_max: usize) -> Arc<Node> {
+        let budget = Budget {
+            node_bytes_max,
+            ..budget()
         };
         Node::new(budget, Telemetry::new().unwrap())
     }
@@ -215,32 +225,94 @@ mod tests {
         assert!(first.is_closed() && node.channel(&1.into()).is_none());
     }
 
-    #[test]
-    fn the_idlest_channels_pay_first() {
-        let node = node(1 << 20);
+    /// What each of four channels keeps, in bytes before and after a round of freeing, when the
+    /// node's budget is `percent` of what they keep. The later ones were busy later.
+    fn kept_by_four(percent: usize) -> Vec<(usize, usize)> {
+        let node = node(1 << 30);
         let text = vec![b'x'; 3_000];
         let channels: Vec<_> = (0..4).map(|id| open(&node, id)).collect();
         for (index, channel) in channels.iter().enumerate() {
+            let arrival = UnixMicros::new(index as u64 + 1);
             for _ in 0..80 {
-                channel.append(
-                    [message(&text)].into_iter(),
-                    UnixMicros::new(index as u64 + 1),
-                );
+                channel.append([message(&text)].into_iter(), arrival);
             }
         }
-        assert!(!node.pool.is_flooded());
         let before: Vec<usize> = channels.iter().map(|c| c.log().bytes()).collect();
-        node.pool.set_budget(Budget {
-            channel_bytes_max: 512 * 1024,
-            node_bytes_max: before.iter().sum::<usize>() * 3 / 4,
-            history_age_max: Duration::from_secs(60),
-            wait_max: Duration::from_secs(30),
+        node.set_budget(Budget {
+            node_bytes_max: before.iter().sum::<usize>() * percent / 100,
+            ..budget()
         });
         node.free();
-        let after: Vec<usize> = channels.iter().map(|c| c.log().bytes()).collect();
         assert!(!node.pool.is_short());
-        assert!(after[0] < before[0] && after[1] < before[1], "{after:?}");
-        assert_eq!(after[3], before[3], "the busiest keeps all: {after:?}");
+        for channel in &channels {
+            assert_eq!(channel.end_seq().value(), 80, "sequences go on");
+        }
+        let after = channels.iter().map(|c| c.log().bytes());
+        before.into_iter().zip(after).collect()
+    }
+
+    #[test]
+    fn the_idlest_channels_pay_first() {
+        for percent in [99, 75, 50, 30] {
+            let kept = kept_by_four(percent);
+            let payers = kept.iter().take_while(|(before, after)| after < before);
+            let payers = payers.count();
+            assert!(0 < payers, "{kept:?}");
+            let (paid, spared) = kept.split_at(payers);
+            assert!(spared.iter().all(|(before, after)| before == after));
+            let (_last, emptied) = paid.split_last().unwrap();
+            assert!(emptied.iter().all(|(_, after)| *after == 0), "{kept:?}");
+        }
+        let kept = kept_by_four(99);
+        assert!(0 < kept[0].1, "its newest are kept if that is enough");
+    }
+
+    #[test]
+    fn when_the_node_is_flooded_new_channels_take_no_memory() {
+        let node = node(64 * 1024);
+        let append = |channel: &Channel| {
+            channel.append_run([message(b"m"); 3].into_iter(), UnixMicros::new(1))
+        };
+        let mut made = 0;
+        while !node.pool.is_drowned() {
+            append(&open(&node, made));
+            made += 1;
+        }
+        let bytes = node.segment_bytes();
+        assert!(bytes <= 64 * 1024 * 5 / 4, "{bytes}");
+        let channel = open(&node, made);
+        let mut cursor = channel.cursor_at_end();
+        let appended = append(&channel);
+        assert_eq!((appended.first_seq.value(), appended.count), (0, 3));
+        assert_eq!(append(&channel).first_seq.value(), 3);
+        assert_eq!(node.segment_bytes(), bytes, "nothing was kept");
+        assert_eq!(channel.read(&mut cursor, |_| unreachable!()).lost, 6);
+        node.free();
+        append(&channel);
+        assert_eq!(texts(&channel, &mut cursor), ["m", "m", "m"]);
+        assert_eq!(cursor.seq().value(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_greater_budget_makes_room_at_once() {
+        let node = node(1 << 30);
+        let channel = node.open(&1.into(), ChannelFlags::default(), WhenFull::Wait);
+        let progress = Arc::new(Progress::default());
+        channel.add_progress(Arc::clone(&progress));
+        progress.confirm(&channel, &channel.cursor_at_end());
+        let text = vec![b'x'; 100_000];
+        channel.append([message(&text); 4].into_iter(), UnixMicros::new(1));
+        assert!(channel.is_pressed());
+        let started = tokio::time::Instant::now();
+        let raise = async {
+            tokio::task::yield_now().await;
+            node.set_budget(Budget {
+                channel_bytes_max: 1 << 20,
+                ..budget()
+            });
+        };
+        tokio::join!(channel.room(), raise);
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 
     #[test]

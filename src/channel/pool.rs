@@ -111,6 +111,13 @@ impl Pool {
         bytes_max.saturating_add(bytes_max / 16) < self.bytes()
     }
 
+    /// Whether it is passed by twice as much: writers then have nothing of their own left to drop,
+    /// and channels without messages keep none.
+    pub(crate) fn is_drowned(&self) -> bool {
+        let bytes_max = self.node_bytes_max.load(Ordering::Relaxed);
+        bytes_max.saturating_add(bytes_max / 8) < self.bytes()
+    }
+
     /// Whether maintenance, once begun, should go on: it frees a sixteenth more than it must, so
     /// that it need not begin again at once.
     pub(crate) fn is_short(&self) -> bool {
@@ -123,13 +130,13 @@ impl Pool {
         self.overfull.notified().await;
     }
 
-    /// A good size for the segment after `last`: twice as great while the channel is busy, and
-    /// never so great that the channel's budget holds less than four.
+    /// A good size for the segment after `last`: twice as great while the channel is busy and the
+    /// node is not flooded, and never so great that the channel's budget holds less than four.
     pub(crate) fn planned(&self, last: Option<&Segment>, now: UnixMicros) -> usize {
         let Some(last) = last else {
             return self.sizes.min;
         };
-        let is_busy = now.minus(GROW_WITHIN) <= last.opened();
+        let is_busy = now.minus(GROW_WITHIN) <= last.opened() && !self.is_flooded();
         let grown = last.capacity() * if is_busy { 2 } else { 1 };
         let bytes_max = self.sizes.max.min(self.channel_bytes_max() / 4);
         grown.min(bytes_max).max(self.sizes.min)

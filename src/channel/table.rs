@@ -95,6 +95,20 @@ impl Table {
         })
     }
 
+    /// A table without segments, like this one, whose next segment starts `count` records later.
+    /// None when this one has segments or does not start its next one at `start`.
+    pub(crate) fn passing(&self, start: Position, count: u64) -> Option<Self> {
+        let is_same = self.segments.is_empty() && self.start == start;
+        is_same.then(|| Self {
+            segments: Box::default(),
+            start: Position {
+                seq: start.seq + count,
+                ..start
+            },
+            bytes: 0,
+        })
+    }
+
     /// This table without the segments before `number`; the last one stays unless it is sealed,
     /// since only a sealed one says where the next begins. None when nothing would go.
     pub(crate) fn without(&self, number: u64) -> Option<Self> {
