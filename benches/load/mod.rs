@@ -38,6 +38,8 @@ pub struct Router {
 pub struct Usage {
     /// Processor seconds, user and system together.
     pub cpu_seconds: f64,
+    /// Resident memory, in bytes.
+    pub memory_bytes: u64,
     /// Greatest resident memory so far, in bytes.
     pub memory_bytes_max: u64,
 }
@@ -45,10 +47,10 @@ pub struct Usage {
 const CREDENTIAL: &str = "bench:bench";
 
 impl Router {
-    /// Starts the router with `environment` on top of free ports.
-    pub fn start(environment: &[(&str, &str)]) -> Self {
+    /// Starts the router `binary` on free ports.
+    pub fn start(binary: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_logboom"))
+        let mut child = Command::new(binary)
             .args([
                 "serve",
                 "--http",
@@ -59,7 +61,6 @@ impl Router {
             .args(["--syslog-udp", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
             .env("LOGBOOM_ADMIN_CREDENTIAL", CREDENTIAL)
-            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -134,18 +135,29 @@ impl Drop for Router {
     }
 }
 
-/// Processor time and memory of process `pid`, from `/proc` (clock ticks are 10 ms).
+/// Processor time and memory of process `pid`, from `/proc`. The time is that of the threads that
+/// live (the kernel's ticks of 10 ms would be too coarse for a short round): the router's workers
+/// live as long as it does.
 pub fn usage_of(pid: u32) -> Usage {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    let ticks: f64 =
-        after_name[11].parse::<f64>().unwrap() + after_name[12].parse::<f64>().unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanos: u64 = threads
+        .filter_map(|thread| {
+            let path = thread.unwrap().path().join("schedstat");
+            // A helper thread may have ended since the folder was read.
+            let text = std::fs::read_to_string(path).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        })
+        .sum();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let bytes = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kilobytes * 1024
+    };
     Usage {
-        cpu_seconds: ticks / 100.0,
-        memory_bytes_max: kilobytes * 1024,
+        cpu_seconds: nanos as f64 / 1e9,
+        memory_bytes: bytes("VmRSS:"),
+        memory_bytes_max: bytes("VmHWM:"),
     }
 }
 
@@ -390,4 +402,56 @@ fn base64(bytes: &[u8]) -> String {
 pub fn quantile(sorted: &[u64], quantile: f64) -> u64 {
     let index = ((sorted.len().saturating_sub(1)) as f64 * quantile).round() as usize;
     sorted.get(index).copied().unwrap_or(0)
+}
+
+/// What the rounds measured, by case and unit, in the order in which they first came.
+#[derive(Default)]
+pub struct Figures(Vec<(String, Vec<f64>)>);
+
+impl Figures {
+    /// Notes one round's figure, and prints it.
+    pub fn add(&mut self, case: &str, unit: &str, value: f64) {
+        let name = format!("{case}: {unit}");
+        println!("{name:<46} {value:>14.3}");
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => self.0.push((name, vec![value])),
+        }
+    }
+
+    /// Prints a table of all figures: median, least and greatest of the rounds, and the goal of
+    /// those that have one. A goal is met by the median: a rate above it, anything else below it.
+    pub fn print(&self, goals: &[(&str, f64)]) {
+        println!("\n| figure | median | min | max | goal |\n|---|---:|---:|---:|---|");
+        for (name, values) in &self.0 {
+            let mut sorted = values.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let median = sorted[sorted.len() / 2];
+            let goal = goals.iter().find(|(named, _)| named == name);
+            let goal = goal.map_or(String::new(), |(_, goal)| {
+                let is_reached = if name.ends_with("/s") {
+                    *goal <= median
+                } else {
+                    median <= *goal
+                };
+                format!(
+                    "{goal}: {}",
+                    if is_reached { "reached" } else { "not reached" }
+                )
+            });
+            let [median, min, max] = [median, sorted[0], sorted[sorted.len() - 1]].map(shown);
+            println!("| {name} | {median} | {min} | {max} | {goal} |");
+        }
+    }
+}
+
+/// Three significant digits, or whole where there are more.
+fn shown(value: f64) -> String {
+    if value < 10.0 {
+        format!("{value:.3}")
+    } else if value < 1_000.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
 }
