@@ -4,7 +4,7 @@
 //! mix. No label has a value that users make up.
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Why a message, or what was to become one, did not reach a channel as it was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -145,9 +145,8 @@ impl Telemetry {
     /// # Errors
     /// `BuildError` when the recorder refuses its buckets.
     pub fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new()
-            .set_buckets(&BUCKETS)?
-            .build_recorder();
+        let recorder = with_buckets(PrometheusBuilder::new())?.build_recorder();
+        describe(&recorder);
         let make = Maker {
             recorder: &recorder,
         };
@@ -213,24 +212,137 @@ impl Telemetry {
     }
 }
 
-/// Bucket bounds for every histogram: seconds, messages and bytes are all covered by powers.
-const BUCKETS: [f64; 16] = [
-    0.000_1,
-    0.001,
-    0.01,
-    0.1,
-    0.5,
-    1.0,
-    5.0,
-    10.0,
-    50.0,
-    100.0,
-    500.0,
-    1_000.0,
-    10_000.0,
-    100_000.0,
-    1_000_000.0,
-    10_000_000.0,
+/// Gives each histogram the bounds that fit its unit.
+fn with_buckets(mut builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
+    for (name, bounds) in HISTOGRAMS {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)?;
+    }
+    Ok(builder)
+}
+
+const HISTOGRAMS: [(&str, &[f64]); 4] = [
+    ("logboom_drain_batch_messages", &MESSAGES),
+    ("logboom_drain_batch_bytes", &BYTES),
+    ("logboom_drain_request_seconds", &SECONDS),
+    ("logboom_http_request_seconds", &SECONDS),
+];
+
+/// From an answer out of memory to the longest timeout.
+const SECONDS: [f64; 15] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+];
+
+/// From a message alone to a full batch of small ones.
+const MESSAGES: [f64; 13] = [
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 10_000.0, 50_000.0,
+];
+
+/// From a message alone, over the default of `batch_bytes_max`, to its limit.
+const BYTES: [f64; 10] = [
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    102_400.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    8_388_608.0,
+];
+
+/// Says of every name what it counts, as `# HELP`.
+fn describe(recorder: &impl Recorder) {
+    for (name, help) in HELP {
+        // The exporter keeps one list for all kinds.
+        recorder.describe_counter((*name).into(), None, (*help).into());
+    }
+}
+
+const HELP: &[(&str, &str)] = &[
+    (
+        "logboom_received_frames_total",
+        "Frames cut out of what arrived, by input.",
+    ),
+    (
+        "logboom_received_bytes_total",
+        "Bytes of messages that arrived, before decompression, by input.",
+    ),
+    (
+        "logboom_connections_total",
+        "Connections accepted, by input; http counts the API's too.",
+    ),
+    (
+        "logboom_connections_open",
+        "Connections open now, by input.",
+    ),
+    (
+        "logboom_connections_refused_total",
+        "Connections refused because the limit was met, by input.",
+    ),
+    (
+        "logboom_routed_messages_total",
+        "Messages appended to channels.",
+    ),
+    (
+        "logboom_dropped_messages_total",
+        "Messages that reached no channel, by reason.",
+    ),
+    (
+        "logboom_truncated_messages_total",
+        "Messages kept only up to the frame limit.",
+    ),
+    (
+        "logboom_duplicate_requests_total",
+        "Repeated POST /logs answered without a second delivery.",
+    ),
+    ("logboom_channels", "Channels known."),
+    (
+        "logboom_segment_bytes",
+        "Memory of all channels' segments in bytes.",
+    ),
+    ("logboom_tails", "Sessions being read now."),
+    (
+        "logboom_tail_delivered_messages_total",
+        "Messages written to sessions' readers.",
+    ),
+    (
+        "logboom_tail_lost_messages_total",
+        "Messages that tails were too slow to read (L11).",
+    ),
+    ("logboom_drains", "Drains, by state."),
+    (
+        "logboom_drain_delivered_messages_total",
+        "Messages that drains' destinations confirmed.",
+    ),
+    (
+        "logboom_drain_lost_messages_total",
+        "Messages that drains lost (L10), by reason.",
+    ),
+    (
+        "logboom_drain_lag_messages",
+        "Messages that all drains together still have to send.",
+    ),
+    (
+        "logboom_drain_lag_bytes",
+        "Bytes that all drains together still have to send.",
+    ),
+    (
+        "logboom_drain_batch_messages",
+        "Messages in a batch that was sent.",
+    ),
+    (
+        "logboom_drain_batch_bytes",
+        "Bytes of a batch that was sent, after compression.",
+    ),
+    (
+        "logboom_drain_request_seconds",
+        "Seconds from sending a batch to its answer.",
+    ),
+    (
+        "logboom_http_request_seconds",
+        "Seconds from an HTTP request's head to its answer's head.",
+    ),
 ];
 
 /// Makes handles at one recorder.
@@ -294,5 +406,29 @@ mod tests {
             text.contains("logboom_received_frames_total{input=\"udp\"} 2"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn every_name_is_explained_and_every_histogram_has_its_own_bounds() {
+        let text = Telemetry::new().unwrap().render();
+        let words = |line: &str| line.split(' ').nth(2).unwrap_or_default().to_owned();
+        let all = |start: &str| -> std::collections::BTreeSet<String> {
+            text.lines()
+                .filter(|line| line.starts_with(start))
+                .map(words)
+                .collect()
+        };
+        assert_eq!(all("# TYPE "), all("# HELP "), "{text}");
+        assert_eq!(all("# HELP ").len(), HELP.len(), "{text}");
+        for (name, first) in [
+            ("logboom_drain_batch_messages", "1"),
+            ("logboom_drain_batch_bytes", "256"),
+            ("logboom_drain_request_seconds", "0.0005"),
+            ("logboom_http_request_seconds", "0.0005"),
+        ] {
+            let start = format!("{name}_bucket{{le=");
+            let line = text.lines().find(|line| line.starts_with(&start)).unwrap();
+            assert_eq!(line, format!("{name}_bucket{{le=\"{first}\"}} 0"));
+        }
     }
 }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::Query;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -21,6 +19,8 @@ use crate::api::body::Object;
 use crate::api::drains::DrainView;
 use crate::api::error::ApiError;
 use crate::api::error::CHANNEL_NOT_FOUND;
+use crate::api::extract::Path;
+use crate::api::extract::Query;
 use crate::api::request;
 use crate::api::request::PageQuery;
 use crate::control::ChannelPatch;

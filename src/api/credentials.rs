@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::Query;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -18,6 +16,8 @@ use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::body::Object;
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
+use crate::api::extract::Query;
 use crate::api::request;
 use crate::api::request::PageQuery;
 use crate::id::CredentialId;
@@ -99,11 +99,11 @@ pub(crate) async fn create(
             "secret must have 1 to {OPTION_BYTES_MAX} bytes"
         )));
     }
-    if state.directory.credential(&id).is_some() {
-        return Err(ApiError::new(StatusCode::CONFLICT, "already exists"));
-    }
     let secret = given.map(Secret::new);
-    let result = state.control.put_credential(id, secret, permissions).await;
+    let result = state
+        .control
+        .create_credential(id, secret, permissions)
+        .await;
     let (entry, made) = state.noted(result)?;
     let mut view = CredentialView::of(entry);
     view.secret = made

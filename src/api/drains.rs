@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::Query;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -23,6 +21,8 @@ use crate::api::body::Object;
 use crate::api::channels;
 use crate::api::error::ApiError;
 use crate::api::error::DRAIN_NOT_FOUND;
+use crate::api::extract::Path;
+use crate::api::extract::Query;
 use crate::api::request;
 use crate::api::request::PageQuery;
 use crate::api::request::Place;

@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -81,7 +82,9 @@ impl From<ControlError> for ApiError {
             ControlError::UnknownDrain => Self::missing(DRAIN_NOT_FOUND),
             ControlError::UnknownToken => Self::missing("token not found"),
             ControlError::UnknownCredential => Self::missing("credential not found"),
-            ControlError::DuplicateDrainUrl => Self::new(StatusCode::CONFLICT, "already exists"),
+            ControlError::DuplicateDrainUrl | ControlError::DuplicateCredential => {
+                Self::new(StatusCode::CONFLICT, "already exists")
+            }
             ControlError::TooManyDrains => Self::unprocessable("maximum number of drains reached"),
             ControlError::BadDrainOptions(_)
             | ControlError::TooManyTokens
@@ -91,13 +94,11 @@ impl From<ControlError> for ApiError {
             ControlError::ReadOnly => unavailable(READ_ONLY),
             ControlError::Disabled => unavailable(DISABLED),
             ControlError::Stopping => unavailable(STOPPING),
-            ControlError::Store(cause) => {
-                tracing::error!(%cause, "store refused a change");
-                Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the change could not be stored",
-                )
-            }
+            // Logged by the door; the cause names files, which are not the caller's business.
+            ControlError::Store(_) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the change could not be stored",
+            ),
         }
     }
 }
@@ -162,9 +163,13 @@ pub(crate) const STARTING: &str = "SYSTEM BOOTING";
 /// While it ends.
 pub(crate) const STOPPING: &str = "the router is stopping";
 
-/// No such path.
-pub(crate) async fn not_found() -> ApiError {
-    ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND)
+/// No such path: v3 says so as JSON, the older ones in Logplex's words.
+pub(crate) async fn not_found(uri: Uri) -> ApiError {
+    if uri.path().starts_with("/v3/") {
+        ApiError::missing("no such resource")
+    } else {
+        ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND)
+    }
 }
 
 /// The path is there, the method is not; axum adds `Allow`.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::extract::State;
 use axum::http::Method;
 use axum::http::StatusCode;
@@ -24,6 +23,7 @@ use crate::api::drains::DrainView;
 use crate::api::error;
 use crate::api::error::ApiError;
 use crate::api::error::NOT_FOUND;
+use crate::api::extract::Path;
 use crate::api::tokens;
 use crate::control::ControlError;
 use crate::id::ChannelId;

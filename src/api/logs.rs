@@ -8,8 +8,6 @@ use std::task::Context;
 use std::task::Poll;
 
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::Query;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
@@ -24,6 +22,8 @@ use crate::api::ApiState;
 use crate::api::channels;
 use crate::api::error::ApiError;
 use crate::api::error::CHANNEL_NOT_FOUND;
+use crate::api::extract::Path;
+use crate::api::extract::Query;
 use crate::api::request::LOGPLEX;
 use crate::api::sessions;
 use crate::egress::history;

@@ -10,6 +10,7 @@ mod channels;
 mod credentials;
 mod drains;
 mod error;
+mod extract;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod health;
@@ -132,7 +133,6 @@ fn finished(routes: Routes, state: Arc<ApiState>) -> Router {
     routes
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(from_fn_with_state(Arc::clone(&state), request::timed))
         .with_state(state)
 }
 
@@ -158,6 +158,7 @@ fn legacy_writes(state: &Arc<ApiState>) -> Routes {
             post(legacy::update_drain_v2).delete(legacy::delete_drain_v2),
         )
         .route("/v2/sessions", post(sessions::create_v2))
+        .method_not_allowed_fallback(error::method_not_allowed)
         .route_layer(from_fn_with_state(Arc::clone(state), auth::guard_legacy))
 }
 
@@ -170,6 +171,7 @@ fn legacy_reads(state: &Arc<ApiState>) -> Routes {
             any(legacy::drains_are_gone),
         )
         .route("/v2/canary-sessions", post(sessions::create_canary))
+        .method_not_allowed_fallback(error::method_not_allowed)
         .route_layer(from_fn_with_state(
             Arc::clone(state),
             auth::guard_legacy_reads,
@@ -212,6 +214,9 @@ fn v3(state: &Arc<ApiState>) -> Routes {
             "/v3/credentials/{id}",
             get(credentials::show).delete(credentials::delete),
         )
+        .route_layer(from_fn(request::with_media))
+        // Here, so that a wrong method is told to who is known only, before any media type.
+        .method_not_allowed_fallback(error::method_not_allowed)
         .route_layer(from_fn_with_state(Arc::clone(state), auth::guard_v3))
         .route_layer(from_fn(request::with_id))
 }

@@ -1,9 +1,6 @@
 //! What requests have in common: media types, ids of requests, pages, and where the caller is.
 
-use std::sync::Arc;
-
 use axum::extract::Request;
-use axum::extract::State;
 use axum::http::Extensions;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
@@ -13,6 +10,7 @@ use axum::http::StatusCode;
 use axum::http::Uri;
 use axum::http::header;
 use axum::middleware::Next;
+use axum::response::IntoResponse;
 use axum::response::Response;
 use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
@@ -22,7 +20,6 @@ use uuid::Uuid;
 
 use crate::api::ApiState;
 use crate::api::error::ApiError;
-use crate::clock;
 use crate::limits::PAGE_ROWS_DEFAULT;
 use crate::limits::PAGE_ROWS_MAX;
 
@@ -42,21 +39,15 @@ pub(crate) async fn with_id(request: Request, next: Next) -> Response {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// Measures from head to head.
-pub(crate) async fn timed(
-    State(state): State<Arc<ApiState>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let start = clock::now();
-    let response = next.run(request).await;
-    let taken = clock::now().duration_since(start);
-    state.telemetry.http_request_seconds.record(taken);
-    response
+/// v3's demands on media types, before the handler: 406 and 415.
+pub(crate) async fn with_media(request: Request, next: Next) -> Response {
+    match check_media(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    }
 }
 
-/// v3's demands on media types, before the handler: 406 and 415.
-pub(crate) fn check_v3(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_media(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     let answer = if uri.path().ends_with("/logs") {
         LOGPLEX
     } else {

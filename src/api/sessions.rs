@@ -7,7 +7,6 @@ use std::task::Poll;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -28,6 +27,7 @@ use crate::api::body::Object;
 use crate::api::error::ApiError;
 use crate::api::error::CHANNEL_NOT_FOUND;
 use crate::api::error::NOT_FOUND;
+use crate::api::extract::Path;
 use crate::api::request;
 use crate::api::request::EVENTS;
 use crate::api::request::Place;
@@ -201,13 +201,14 @@ fn filter(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
 /// expired: a reader that comes back must not wait for its end.
 pub(crate) async fn fetch(
     State(state): State<Arc<ApiState>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, ApiError>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if let Some(cause) = state.refusal() {
         return Err(ApiError::text(StatusCode::SERVICE_UNAVAILABLE, cause));
     }
     let missing = || ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND);
+    let Path(id) = id.map_err(|_| missing())?;
     let id = SessionId::parse(&id).ok_or_else(missing)?;
     let entry = state.sessions.open(id, clock::now()).ok_or_else(missing)?;
     let lease = Lease {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -16,6 +15,7 @@ use crate::api::ApiState;
 use crate::api::body;
 use crate::api::channels;
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
 use crate::id::Source;
 use crate::id::Token;
 use crate::registry::TokenEntry;

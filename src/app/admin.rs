@@ -14,8 +14,9 @@ use crate::control::ControlError;
 use crate::id::CredentialId;
 use crate::id::IdError;
 use crate::id::Secret;
-use crate::limits::PAGE_ROWS_MAX;
+use crate::limits::CREDENTIALS_MAX;
 use crate::registry::Permission;
+use crate::registry::random_secret;
 
 /// Name of the file in the data directory.
 pub const ADMIN_CREDENTIAL_FILE: &str = "admin-credential";
@@ -53,7 +54,7 @@ pub(crate) async fn ensure(config: &Config, control: &Control) -> Result<(), Adm
             .await?;
         return Ok(());
     }
-    let kept = control.directory().credentials_page(None, PAGE_ROWS_MAX);
+    let kept = control.directory().credentials_page(None, CREDENTIALS_MAX);
     if kept
         .iter()
         .any(|entry| entry.permissions.contains(&Permission::FullApi))
@@ -61,17 +62,18 @@ pub(crate) async fn ensure(config: &Config, control: &Control) -> Result<(), Adm
         return Ok(());
     }
     let id = CredentialId::new("admin")?;
-    let (_, secret) = control
-        .put_credential(id.clone(), None, permissions)
+    let secret = random_secret();
+    let path = config.data_dir.join(ADMIN_CREDENTIAL_FILE);
+    // The file first: a crash between the two must not leave a credential that nobody knows.
+    let line = format!("{id}:{}\n", secret.expose());
+    write(&path, &line).map_err(|cause| AdminError::File {
+        path: path.clone(),
+        cause,
+    })?;
+    control
+        .put_credential(id, Some(secret), permissions)
         .await?;
-    if let Some(secret) = secret {
-        let path = config.data_dir.join(ADMIN_CREDENTIAL_FILE);
-        write(&path, &format!("{id}:{}\n", secret.expose())).map_err(|cause| AdminError::File {
-            path: path.clone(),
-            cause,
-        })?;
-        info!(file = %path.display(), "first credential made");
-    }
+    info!(file = %path.display(), "first credential made");
     Ok(())
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use axum::Extension;
 use tokio::net::UdpSocket;
 
+use crate::api::OverTls;
 use crate::app::Addresses;
 use crate::app::AppError;
 use crate::app::gate::Gate;
@@ -110,10 +112,15 @@ impl Listeners {
     ) -> Gates {
         let mut gates = Vec::new();
         for (listener, gate) in std::mem::take(&mut self.waiting().http) {
+            let mut router = gate.router();
+            if self.http_tls.is_some() {
+                // URLs given out begin with `https` then.
+                router = router.layer(Extension(OverTls));
+            }
             shutdown.spawn(serve_http(
                 listener,
                 self.http_tls.clone(),
-                gate.router(),
+                router,
                 settings::http(config),
                 shutdown.clone(),
                 telemetry.clone(),

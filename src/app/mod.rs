@@ -24,6 +24,7 @@ use crate::app::listeners::Listeners;
 use crate::channel::Node;
 use crate::clock;
 use crate::config::Config;
+use crate::control::ChannelPatch;
 use crate::control::Control;
 use crate::control::ControlError;
 use crate::egress::drain::Drains;
@@ -77,7 +78,7 @@ pub enum AppError {
     /// There is no credential to begin with.
     #[error("{0}")]
     Admin(#[from] AdminError),
-    /// A changed key was not taken.
+    /// A changed key, or a channel that the configuration names, was not taken.
     #[error("{0}")]
     Control(#[from] ControlError),
 }
@@ -130,6 +131,9 @@ impl App {
             settings::control(config),
         )?;
         admin::ensure(config, &control).await?;
+        ensure_channels(config, &control).await?;
+        // Only now: what a start needs is made in every mode.
+        control.set_mode(config.mode);
 
         let logs = Arc::new(LogsInput::new(
             Arc::clone(&routes),
@@ -271,6 +275,21 @@ fn firehose(config: &Config, node: &Arc<Node>) -> Option<Firehose> {
     let channels = config.firehose_channels.clone();
     let sources = config.firehose_tokens.iter().cloned().collect();
     (!channels.is_empty()).then(|| Firehose::new(Arc::clone(node), channels, sources))
+}
+
+/// Makes the channels that the configuration names for the router's own use.
+async fn ensure_channels(config: &Config, control: &Control) -> Result<(), ControlError> {
+    for id in config
+        .metrics_channel
+        .iter()
+        .chain(&config.firehose_channels)
+    {
+        if control.directory().channel(id).is_none() {
+            let (sources, patch) = (Vec::new(), ChannelPatch::default());
+            control.put_channel(id.clone(), sources, patch).await?;
+        }
+    }
+    Ok(())
 }
 
 /// For tasks that only have to notice that they are asked.

@@ -7,6 +7,7 @@ use crate::api::ApiSettings;
 use crate::channel::Budget;
 use crate::config::Config;
 use crate::control::ControlSettings;
+use crate::control::Mode;
 use crate::egress::drain::DrainSettings;
 use crate::id::Secret;
 use crate::id::Token;
@@ -34,7 +35,8 @@ pub(crate) fn control(config: &Config) -> ControlSettings {
         drains_per_channel_max: usize::try_from(config.drains_per_channel_max)
             .unwrap_or(DRAINS_PER_CHANNEL_MAX),
         when_full: config.when_full,
-        mode: config.mode,
+        // `App::start` sets the configured one when it has made what it needs itself.
+        mode: Mode::Normal,
     }
 }
 

@@ -250,6 +250,7 @@ impl Subjects {
 }
 
 fn refuse(batch: Vec<Pending>, error: StoreError) {
+    tracing::error!(%error, changes = batch.len(), "the store is still broken");
     let error = ControlError::Store(Arc::new(error));
     for pending in batch {
         (pending.answer)(Err(error.clone()));

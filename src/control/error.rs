@@ -24,6 +24,9 @@ pub enum ControlError {
     /// No such credential.
     #[error("no such credential")]
     UnknownCredential,
+    /// A credential of this id is there already.
+    #[error("there is a credential of this id already")]
+    DuplicateCredential,
     /// Another drain of the channel sends there already.
     #[error("the channel has a drain to this URL already")]
     DuplicateDrainUrl,

@@ -335,6 +335,26 @@ impl Control {
         .await
     }
 
+    /// Makes a credential whose id nobody has, as `put_credential` does.
+    ///
+    /// # Errors
+    /// `ControlError`.
+    pub async fn create_credential(
+        &self,
+        id: CredentialId,
+        secret: Option<Secret>,
+        permissions: Vec<Permission>,
+    ) -> Result<(CredentialEntry, Option<Secret>), ControlError> {
+        let subject = Subject::Credential(id.clone());
+        self.change(subject, move |rules, directory| {
+            if directory.credential(&id).is_some() {
+                return Err(ControlError::DuplicateCredential);
+            }
+            rules.put_credential(directory, id, secret, permissions)
+        })
+        .await
+    }
+
     /// Ends a credential.
     ///
     /// # Errors

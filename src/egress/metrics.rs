@@ -20,7 +20,8 @@ use crate::syslog::message::Timestamp;
 pub const METRICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Writes what `render` gives (Prometheus' text) to channel `id` every `METRICS_INTERVAL`, under
-/// the name `node_name`, until `shutdown`. While the channel is not there nothing is written.
+/// the name `node_name`, until `shutdown`. While the channel is not there (the router makes it when
+/// it starts; it may have been deleted) nothing is written.
 pub async fn feed(
     node: Arc<Node>,
     id: ChannelId,
