@@ -101,6 +101,11 @@ impl Router {
         for (key, value) in keys {
             command.env(format!("LOGBOOM_{}", key.to_uppercase()), value);
         }
+        Self::start_from(command).await
+    }
+
+    /// Starts what `command` says, which prints the ready line.
+    pub async fn start_from(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
@@ -247,6 +252,11 @@ impl Router {
             .args(["-s", name, &pid])
             .status();
         assert!(status.unwrap().success());
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Asks it to end and waits until it has, with exit code 0.
