@@ -112,7 +112,7 @@ fn check(line: &str, answers: &[(&str, &str)], requests: &[&str], code: u8, outp
     );
 }
 
-const SHOP: &str = r#"{"channel":"shop","tokens":{"app":"t.1","heroku":"t.2"},"drains":[{"id":7,"token":"d.3","url":"https://e.example/"}],"no_tail":true}"#;
+const SHOP: &str = r#"{"channel":"shop","tokens":{"app":"t.1","heroku":"t.2"},"drains":[{"id":7,"token":"d.3","url":"https://e.example/"}],"flags":{"no_tail":true,"no_redis":false}}"#;
 
 #[test]
 fn channels() {
@@ -220,7 +220,7 @@ fn drains() {
         &[("200 OK", all)],
         &["GET /v3/drains?limit=1000"],
         0,
-        "DRAIN  CHANNEL  STATE  LAG  DELIVERED  LOST  LAST  URL\n7      shop     idle   0    5          0     200   http://e/\n",
+        "DRAIN  CHANNEL  STATE  LAG  DELIVERED  LOST  URL        LAST\n7      shop     idle   0    5          0     http://e/  200\n",
     );
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
 /// Logboom, a log router: many apps' logs in, one channel each out to tails, drains and history.
@@ -39,9 +40,7 @@ pub(crate) enum Command {
     /// Print every key of the configuration with its default and meaning
     Config,
     /// Print a script that completes this program's command lines
-    #[command(
-        after_help = "Example: logboom completions bash > ~/.local/share/bash-completion/completions/logboom"
-    )]
+    #[command(after_help = COMPLETIONS_FOOT)]
     Completions {
         /// For which shell
         shell: Shell,
@@ -123,10 +122,10 @@ pub(crate) struct Demo {
     /// Lines per second, about
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) rate: u32,
-    /// HTTP address; a free port when it is taken
+    /// HTTP address; another port when it is taken
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8601")]
     pub(crate) http: SocketAddr,
-    /// Syslog address; a free port when it is taken
+    /// Syslog address; another port when it is taken
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6001")]
     pub(crate) syslog: SocketAddr,
 }
@@ -138,6 +137,7 @@ pub(crate) enum Channels {
     #[command(after_help = "Example: logboom channels create shop --token app --token heroku")]
     Create {
         /// Id of the channel: any text without `/`
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// Name of a token to make; may be repeated [default: app]
         #[arg(long = "token", value_name = "NAME")]
@@ -157,11 +157,13 @@ pub(crate) enum Channels {
     /// Show a channel with its tokens and drains
     Show {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Delete a channel with its tokens, drains and messages
     Delete {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -172,27 +174,34 @@ pub(crate) enum Tokens {
     /// Make a token and print it
     Create {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: String,
         /// Name of the token: the source that readers see, such as `app`
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// List a channel's tokens
     List {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: String,
     },
     /// Print the token of a name
     Show {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: String,
         /// Name of the token
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// Delete a token; who still sends with it is no longer heard
     Delete {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: String,
         /// The token, or its name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         token: String,
     },
 }
@@ -206,25 +215,31 @@ pub(crate) enum Drains {
     /// List the drains of a channel, or of all
     List {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: Option<String>,
     },
     /// Show a drain with its state
     Show {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: String,
         /// Id of the drain
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         drain: String,
     },
     /// Stop sending and delete the drain
     Delete {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: String,
         /// Id of the drain
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         drain: String,
     },
     /// Watch the drains of a channel, or of all, at work
     Status {
         /// Id of the channel
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         channel: Option<String>,
         /// Print once instead of every second; so it is, too, when the output is no terminal
         #[arg(long)]
@@ -236,6 +251,7 @@ pub(crate) enum Drains {
 #[derive(Args, Debug)]
 pub(crate) struct NewDrain {
     /// Id of the channel
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) channel: String,
     /// http, https, syslog, syslog+tls or syslog+udp URL
     #[arg(value_name = "URL")]
@@ -276,6 +292,7 @@ pub(crate) enum Credentials {
     #[command(after_help = "Example: logboom credentials create shuttle --permission channel:shop")]
     Create {
         /// Id of the credential
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// `full_api`, `any_channel` or `channel:ID`; may be repeated
         #[arg(long = "permission", value_name = "WHAT", required = true)]
@@ -286,11 +303,13 @@ pub(crate) enum Credentials {
     /// Show what a credential may do
     Show {
         /// Id of the credential
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Delete a credential
     Delete {
         /// Id of the credential
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -300,6 +319,7 @@ pub(crate) enum Credentials {
 #[command(after_help = LOGS_FOOT)]
 pub(crate) struct Logs {
     /// Id of the channel
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) channel: String,
     /// How many lines of history
     #[arg(short = 'n', long = "num", value_name = "N", default_value_t = 100)]
@@ -320,6 +340,9 @@ pub(crate) struct Logs {
 /// Flags of `health`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Health {
+    /// Wait until it is well, at most so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) wait: Option<u64>,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -332,27 +355,36 @@ fn header(text: &str) -> Result<(String, String), &'static str> {
 }
 
 const FOOT: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 not found, 4 not permitted,
-5 the router does not answer, 130 ended by a signal.
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 not found, \
+4 not permitted, 5 the router does not answer, 130 ended by Ctrl-C.
 
 First steps:
-  logboom demo                         see it at work
-  logboom serve                        run a router
-  logboom channels create shop         make a channel, from a second terminal
-  logboom logs shop --tail             see what its token's owner sends";
+  logboom demo                    see it at work
+  logboom serve                   run a router
+  logboom channels create shop    make a channel, from a second terminal
+  logboom logs shop --tail        see what is sent with its token";
 
 const SERVE_FOOT: &str = "\
-Every other key is given in the file or as LOGBOOM_ and the key in capitals; `logboom config` lists
-them. One line on stdout, `logboom ready http=…`, says when connections are accepted; the log goes to
-stderr. SIGTERM ends the router in order, SIGHUP reloads certificates and configuration.";
+Every other key is given in the file or in the environment, as LOGBOOM_ and the key in capitals; \
+`logboom config` lists them.
+
+One line on stdout, `logboom ready http=…`, says when connections are accepted; the log goes to \
+stderr. SIGTERM and Ctrl-C end the router in order; SIGHUP reloads certificates and configuration.";
+
+const COMPLETIONS_FOOT: &str = "\
+Examples:
+  source <(logboom completions bash)
+  logboom completions zsh > ~/.zfunc/_logboom
+  logboom completions fish > ~/.config/fish/completions/logboom.fish";
 
 const DRAIN_FOOT: &str = "\
 Examples:
   logboom drains create shop https://user:password@logs.example.com/in
-  logboom drains create shop syslog+tls://logs.example.com:6514 --format rfc5424 --source app";
+  logboom drains create shop syslog+tls://logs.example.com --format rfc5424";
 
 const LOGS_FOOT: &str = "\
 Examples:
   logboom logs shop -n 20
   logboom logs shop --tail --source app --ps web
-Colours are used on a terminal only, and not with NO_COLOR set.";
+
+A tail that loses the router comes back where it was; Ctrl-C ends it. Colours are used on a terminal only, and not with NO_COLOR set.";

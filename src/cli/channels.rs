@@ -146,7 +146,8 @@ fn channel_id(channel: &Value) -> String {
 }
 
 fn flags(channel: &Value) -> String {
-    let is_set = |flag: &&str| channel.get(flag).and_then(Value::as_bool) == Some(true);
+    let flags = channel.get("flags").unwrap_or(&Value::Null);
+    let is_set = |flag: &&str| flags.get(flag).and_then(Value::as_bool) == Some(true);
     let set: Vec<&str> = ["no_tail", "no_redis"].into_iter().filter(is_set).collect();
     set.join(",")
 }

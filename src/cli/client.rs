@@ -1,7 +1,6 @@
 //! A small HTTP/1.1 client for the router's API: a connection for each request, http or https.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +32,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use crate::cli::account;
 use crate::cli::arguments::Connection;
 use crate::cli::error::CliError;
-use crate::config::CREDENTIAL_VARIABLE;
 use crate::config::Credential;
-use crate::config::DATA_DIR_VARIABLE;
 use crate::config::Environment;
 use crate::config::URL_VARIABLE;
 use crate::shutdown::Shutdown;
@@ -45,7 +43,7 @@ use crate::shutdown::Shutdown;
 /// Speaks with one router as one credential.
 pub(crate) struct Client {
     base: Url,
-    credential: Result<Credential, CliError>,
+    credential: Result<(Credential, String), CliError>,
     tasks: Shutdown,
 }
 
@@ -63,7 +61,7 @@ impl Client {
             .as_deref()
             .or_else(|| environment.value(URL_VARIABLE))
             .unwrap_or(URL_DEFAULT);
-        let credential = match credential(connection, environment) {
+        let credential = match account::find(connection, environment) {
             Err(wrong @ CliError::BadCredential { .. }) => return Err(wrong),
             found => found,
         };
@@ -99,8 +97,14 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Value, CliError> {
         let what = format!("{method} {path}");
-        let credential = self.credential()?;
+        let (credential, origin) = self.credential()?;
         let (status, answer) = self.exchange(method, path, body, Some(credential)).await?;
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(CliError::NotAccepted {
+                url: origin_text(&self.base),
+                origin: origin.clone(),
+            });
+        }
         if !status.is_success() {
             return Err(refused(what, status, &answer));
         }
@@ -109,7 +113,7 @@ impl Client {
 
     /// The answer to `GET path`, whatever its status; with the credential if there is one.
     pub(crate) async fn ask(&self, path: &str) -> Result<(StatusCode, Value), CliError> {
-        let credential = self.credential.as_ref().ok();
+        let credential = self.credential.as_ref().ok().map(|(found, _)| found);
         let (status, answer) = self.exchange(Method::GET, path, None, credential).await?;
         Ok((
             status,
@@ -178,7 +182,7 @@ impl Client {
         Ok(answer.status())
     }
 
-    fn credential(&self) -> Result<&Credential, CliError> {
+    fn credential(&self) -> Result<&(Credential, String), CliError> {
         self.credential.as_ref().map_err(|missing| match missing {
             CliError::NoCredential { tried, reason } => CliError::NoCredential {
                 tried: tried.clone(),
@@ -293,34 +297,6 @@ fn json(what: String, body: &[u8]) -> Result<Value, CliError> {
 pub(crate) fn basic(credential: &Credential) -> String {
     let pair = format!("{}:{}", credential.id(), credential.expose_secret());
     format!("Basic {}", STANDARD.encode(pair))
-}
-
-fn credential(connection: &Connection, environment: &Environment) -> Result<Credential, CliError> {
-    let parse = |text: &str, origin: &str| {
-        Credential::parse(text).map_err(|problem| CliError::BadCredential {
-            origin: origin.to_owned(),
-            problem,
-        })
-    };
-    if let Some(given) = &connection.credential {
-        return parse(given, "--credential");
-    }
-    if let Some(given) = environment.value(CREDENTIAL_VARIABLE) {
-        return parse(given, CREDENTIAL_VARIABLE);
-    }
-    let folder = connection
-        .data_dir
-        .clone()
-        .or_else(|| environment.value(DATA_DIR_VARIABLE).map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("./logboom-data"));
-    let path = folder.join("admin-credential");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => parse(&text, &path.display().to_string()),
-        Err(error) => Err(CliError::NoCredential {
-            tried: path.display().to_string(),
-            reason: error.to_string(),
-        }),
-    }
 }
 
 /// A base to join paths to: it ends in a slash and holds no query.

@@ -61,6 +61,14 @@ pub(crate) enum CliError {
         /// Why it could not be read.
         reason: String,
     },
+    /// The router knows no such credential.
+    #[error("the router at {url} does not accept the credential from {origin}")]
+    NotAccepted {
+        /// Which router.
+        url: String,
+        /// Where the credential came from.
+        origin: String,
+    },
     /// Nothing answers there.
     #[error(
         "no answer from {url}: {reason}\nIs the router running? Start one with `logboom serve`, or name \
@@ -73,7 +81,7 @@ pub(crate) enum CliError {
         reason: String,
     },
     /// The router said no.
-    #[error("{what}: {text} (HTTP {status})")]
+    #[error("{text} ({what}: HTTP {status})")]
     Refused {
         /// Method and path.
         what: String,
@@ -126,6 +134,7 @@ impl CliError {
             Self::Config(_) | Self::Usage { .. } | Self::BadCredential { .. } => Self::USAGE_CODE,
             Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
             Self::NoCredential { .. }
+            | Self::NotAccepted { .. }
             | Self::NoTail
             | Self::Refused {
                 status: 401 | 403, ..

@@ -37,6 +37,10 @@ pub(crate) fn run(logs: &Logs, environment: &Environment, out: &Out) -> Result<E
         tokio::select! {
             asked = tokio::signal::ctrl_c() => {
                 asked.map_err(CliError::Runtime)?;
+                // After the `^C` that terminals show.
+                if out.is_terminal() {
+                    out.line("")?;
+                }
                 Ok(ExitCode::from(INTERRUPTED_CODE))
             }
             // Dropped only to end the process.
@@ -218,7 +222,17 @@ async fn read_events(
 async fn open_session(client: &Client, session: &Session) -> Result<Url, CliError> {
     let made = client
         .send(Method::POST, "/v3/sessions", Some(&session.body))
-        .await?;
+        .await
+        .map_err(|error| match error {
+            // Logplex answered so, and so does its successor.
+            CliError::Refused {
+                status: 422, text, ..
+            } if text == "channel not found" => CliError::NotFound {
+                what: "channel",
+                name: self::text(&session.body, "channel_id"),
+            },
+            other => other,
+        })?;
     client.url(&text(&made, "url"))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Exit codes are the same everywhere, see `error.rs`. Stdout is written in `output.rs` alone.
 
+mod account;
 mod arguments;
 mod channels;
 mod client;

@@ -61,6 +61,18 @@ impl Out {
         }
     }
 
+    /// Columns and rows of the terminal; those of old when nobody knows.
+    #[must_use]
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let size = self
+            .is_terminal()
+            .then(terminal_size::terminal_size)
+            .flatten();
+        size.map_or((80, 24), |(width, height)| {
+            (usize::from(width.0), usize::from(height.0))
+        })
+    }
+
     /// Whether colours are wanted there.
     #[must_use]
     pub fn takes_colour(&self, environment: &Environment) -> bool {

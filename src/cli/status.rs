@@ -29,17 +29,55 @@ pub(crate) async fn run(
         }
         return out.write(&status_table(&drains));
     }
+    // The first answer must come: a wrong channel or credential does not get better.
+    let mut page = status_table(&with_status(client, channel).await?);
+    out.write(SCREEN_OWN)?;
+    let watched = watch(client, channel, &mut page, out).await;
+    out.write(SCREEN_BACK)?;
+    // What was seen last stays on the screen.
+    watched.and_then(|()| out.write(&page))
+}
+
+/// Draws the table each second until Ctrl-C. A router that is away is waited for.
+async fn watch(
+    client: &Client,
+    channel: Option<&str>,
+    page: &mut String,
+    out: &Out,
+) -> Result<(), CliError> {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
-        tokio::select! {
+        let found = tokio::select! {
             asked = tokio::signal::ctrl_c() => return asked.map_err(CliError::Runtime),
-            _ = second.tick() => {} // cancel safe
-        }
-        let drains = with_status(client, channel).await?;
+            // Dropped only to end the command.
+            found = async {
+                second.tick().await;
+                with_status(client, channel).await
+            } => found,
+        };
+        let state = match found {
+            Ok(drains) => {
+                *page = status_table(&drains);
+                "Ctrl-C ends".to_owned()
+            }
+            Err(error @ CliError::Unreachable { .. }) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        let state = state.lines().next().unwrap_or_default();
         let time = clock::wall().to_seconds_text();
-        let page = format!("{}{time}  Ctrl-C ends\n\n{}", CLEAR, status_table(&drains));
-        out.write(&page)?;
+        let shown = fitted(&format!("{time}  {state}\n\n{page}"), out.size());
+        out.write(&format!("{CLEAR}{shown}"))?;
     }
+}
+
+/// `page` cut to `columns` and `rows`: what wraps or scrolls cannot be drawn over.
+fn fitted(page: &str, (columns, rows): (usize, usize)) -> String {
+    let lines: Vec<String> = page
+        .lines()
+        .take(rows)
+        .map(|line| line.chars().take(columns).collect())
+        .collect();
+    lines.join("\n")
 }
 
 /// A channel's own list may be without states: the list of all drains has them.
@@ -65,8 +103,8 @@ fn status_table(drains: &[Value]) -> String {
         "LAG",
         "DELIVERED",
         "LOST",
-        "LAST",
         "URL",
+        "LAST",
     ];
     table(head, &rows)
 }
@@ -90,8 +128,8 @@ fn row(drain: &Value) -> [String; 8] {
         lag,
         text(status, "delivered"),
         lost.to_string(),
-        last,
         redacted(&text(drain, "url")),
+        last,
     ]
 }
 
@@ -116,12 +154,22 @@ fn redacted(url: &str) -> String {
     parsed.to_string().replace("%E2%80%A6", "…")
 }
 
+/// A screen of its own, as editors have it, and back to the one before.
+const SCREEN_OWN: &str = "\x1b[?1049h";
+const SCREEN_BACK: &str = "\x1b[?1049l";
+
 /// Cursor home, and clear to the end of the screen: no flicker, unlike clearing it all first.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_fits_the_screen() {
+        assert_eq!(fitted("abc\ndéf\n\nghi\n", (2, 3)), "ab\ndé\n");
+        assert_eq!(fitted("abc\n", (80, 24)), "abc");
+    }
 
     #[test]
     fn a_row_says_how_the_drain_does() {
@@ -140,8 +188,8 @@ mod tests {
                 "12 (3456 B)",
                 "99",
                 "5",
-                "503",
-                "https://u:…@example.com/in"
+                "https://u:…@example.com/in",
+                "503"
             ]
         );
         let reserved = row(&json!({"id": 8}));

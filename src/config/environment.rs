@@ -51,7 +51,9 @@ impl Environment {
     /// Whether people asked for no colours (no-color.org), or have a terminal without them.
     #[must_use]
     pub fn refuses_colour(&self) -> bool {
-        self.value("NO_COLOR").is_some() || self.value("TERM") == Some("dumb")
+        self.value("NO_COLOR")
+            .is_some_and(|value| !value.is_empty())
+            || self.value("TERM") == Some("dumb")
     }
 }
 
@@ -73,4 +75,4 @@ pub const DATA_DIR_VARIABLE: &str = "LOGBOOM_DATA_DIR";
 const CLIENT_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, URL_VARIABLE, CREDENTIAL_VARIABLE];
 
 /// Variables without the prefix that are heeded.
-const OTHERS: [&str; 2] = ["NO_COLOR", "TERM"];
+const OTHERS: [&str; 3] = ["NO_COLOR", "PATH", "TERM"];

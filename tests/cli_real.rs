@@ -1,0 +1,489 @@
+//! The commands as people and scripts use them: the real program against a real router.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests stop at a surprise"
+)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::BufReader;
+use tokio::process::Child;
+use tokio::process::Command;
+
+use support::CREDENTIAL;
+use support::Router;
+use support::message;
+use support::sinks::HttpSink;
+
+/// `logboom` with `arguments` against `url`, not started; nothing of the test's own environment.
+fn command(url: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("LOGBOOM_URL", url)
+        .env("LOGBOOM_CREDENTIAL", CREDENTIAL)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn ended(mut command: Command) -> Output {
+    tokio::time::timeout(support::PATIENCE, command.output())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// Exit code, stdout and stderr of `logboom` with the words of `line`.
+async fn run(url: &str, line: &str) -> (i32, String, String) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let output = ended(command(url, &words)).await;
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+async fn good(url: &str, line: &str) -> String {
+    let (code, text, complaint) = run(url, line).await;
+    assert_eq!((code, complaint.as_str()), (0, ""), "{line}: {text}");
+    text
+}
+
+/// A good answer that is one line of JSON.
+async fn json(url: &str, line: &str) -> Value {
+    let text = good(url, &format!("{line} --json")).await;
+    assert_eq!(text.matches('\n').count(), 1, "{line}: {text:?}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A failure: its code, and what stderr must say.
+async fn check_failure(url: &str, line: &str, code: i32, said: &str) {
+    let (found, text, complaint) = run(url, line).await;
+    assert_eq!((found, text.as_str()), (code, ""), "{line}: {complaint}");
+    assert!(
+        complaint.contains(said),
+        "{line}: {complaint:?} lacks {said:?}"
+    );
+    assert!(
+        complaint.starts_with("logboom: ") || code == 2,
+        "{line}: {complaint:?}"
+    );
+}
+
+/// A router at an HTTP address known before, which may not be ready yet.
+fn start_at(data: &Path, http: SocketAddr) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    command
+        .args(["serve", "--http", &http.to_string(), "--syslog-tcp", "off"])
+        .args(["--syslog-udp", "off", "--data-dir"])
+        .arg(data)
+        .env("LOGBOOM_ADMIN_CREDENTIAL", CREDENTIAL)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// Sends `messages` in one request.
+async fn post(http: SocketAddr, token: &str, messages: &[String]) {
+    let frames: String = messages
+        .iter()
+        .map(|message| format!("{} {message}", message.len()))
+        .collect();
+    let account = support::http::basic(&format!("token:{token}"));
+    let headers = [
+        ("Authorization", account.as_str()),
+        ("Content-Type", "application/logplex-1"),
+    ];
+    let sent = support::http::request(http, "POST", "/logs", &headers, frames.as_bytes());
+    assert_eq!(sent.await.status, 204);
+}
+
+fn url(router: &Router) -> String {
+    format!("http://{}", router.http)
+}
+
+#[tokio::test]
+async fn channels_and_tokens_live_and_die() {
+    let router = Router::start().await;
+    let url = url(&router);
+    let shown = good(
+        &url,
+        "channels create shop --token app --no-tail --when-full wait",
+    )
+    .await;
+    let token = good(&url, "tokens show shop app").await;
+    let expected = format!(
+        "channel shop\nflags no_tail\nwhen_full wait\n\nSOURCE  TOKEN\napp     {}\n",
+        token.trim_end()
+    );
+    assert_eq!(shown, expected);
+    assert_eq!(good(&url, "channels show shop").await, expected);
+    assert_eq!(
+        good(&url, "channels list").await,
+        "CHANNEL  FLAGS    WHEN_FULL\nshop     no_tail  wait\n"
+    );
+    let second = good(&url, "tokens create shop heroku").await;
+    assert!(
+        second.starts_with("t.") && second.ends_with('\n'),
+        "{second:?}"
+    );
+    let listed = json(&url, "tokens list shop").await;
+    assert_eq!(listed["tokens"][1]["token"], second.trim_end());
+    assert_eq!(
+        json(&url, "tokens show shop heroku").await["name"],
+        "heroku"
+    );
+    assert_eq!(
+        json(&url, "channels show shop").await["tokens"]["app"],
+        token.trim_end()
+    );
+    assert_eq!(
+        json(&url, "channels list").await["channels"][0]["channel"],
+        "shop"
+    );
+
+    check_failure(&url, "channels create shop", 1, "exists already").await;
+    check_failure(&url, "channels show none", 3, "channel not found").await;
+    check_failure(&url, "tokens list none", 3, "channel not found").await;
+    check_failure(&url, "tokens show shop none", 3, "no token named \"none\"").await;
+    check_failure(&url, "channels create a/b", 1, "holds the character '/'").await;
+    // Two blanks: an empty id.
+    check_failure(&url, "channels show ", 2, "a value is required").await;
+
+    assert_eq!(
+        good(&url, "tokens delete shop heroku").await,
+        "deleted token heroku of channel shop\n"
+    );
+    check_failure(&url, "tokens delete shop heroku", 3, "token not found").await;
+    assert_eq!(json(&url, "channels delete shop").await["deleted"], "shop");
+    check_failure(&url, "channels delete shop", 3, "channel not found").await;
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn drains_live_tell_their_state_and_die() {
+    let router = Router::start().await;
+    let url = url(&router);
+    let sink = HttpSink::start([]).await;
+    let token = router.channel("shop").await;
+    let target = sink.url().replace("http://", "http://u:secret@");
+    let made = json(
+        &url,
+        &format!("drains create shop {target} --compression gzip"),
+    )
+    .await;
+    let id = made["id"].as_u64().unwrap();
+    router.send_tcp(&message(&token, "one")).await;
+    router
+        .drain_until("shop", id, |status| status["delivered"] == 1)
+        .await;
+
+    let table = good(&url, "drains status shop").await;
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    let redacted = target.replace("secret", "…");
+    let id = id.to_string();
+    assert_eq!(
+        row,
+        [&id, "shop", "idle", "0", "1", "0", &redacted, "204"],
+        "{table}"
+    );
+    let status = json(&url, "drains status").await;
+    assert_eq!(status["drains"][0]["status"]["delivered"], 1);
+    assert!(good(&url, "drains list").await.contains(" shop "));
+    assert_eq!(
+        json(&url, "drains list shop").await["drains"][0]["token"],
+        made["token"]
+    );
+    let shown = good(&url, &format!("drains show shop {id}")).await;
+    assert!(shown.contains("options.compression  gzip\n"), "{shown}");
+    assert!(shown.contains("status.state         idle\n"), "{shown}");
+    assert_eq!(
+        json(&url, &format!("drains show shop {id}")).await["url"],
+        target
+    );
+    assert_eq!(
+        good(&url, &format!("drains delete shop {id}")).await,
+        format!("deleted drain {id} of channel shop\n")
+    );
+    check_failure(
+        &url,
+        &format!("drains delete shop {id}"),
+        3,
+        "drain not found",
+    )
+    .await;
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn drains_that_cannot_be_are_refused() {
+    let router = Router::start().await;
+    let url = url(&router);
+    router.channel("shop").await;
+    check_failure(
+        &url,
+        "drains create shop ftp://x",
+        1,
+        "unknown scheme \"ftp\"",
+    )
+    .await;
+    check_failure(&url, "drains create none http://e/", 3, "channel not found").await;
+    check_failure(
+        &url,
+        "drains create shop http://e/ --header x",
+        2,
+        "NAME=VALUE",
+    )
+    .await;
+    check_failure(&url, "drains status none", 3, "channel not found").await;
+    check_failure(&url, "drains show shop 99", 3, "drain not found").await;
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn credentials_live_work_and_die() {
+    let router = Router::start().await;
+    let url = url(&router);
+    let made = good(&url, "credentials create reader --permission channel:shop").await;
+    let made = made.trim_end();
+    assert!(made.starts_with("reader:"), "{made:?}");
+    assert_eq!(
+        good(&url, "credentials show reader").await,
+        "CREDENTIAL  PERMISSIONS\nreader      channel:shop\n"
+    );
+    assert_eq!(
+        json(&url, "credentials show reader").await["permissions"][0],
+        "channel:shop"
+    );
+    assert!(json(&url, "credentials list").await["credentials"].is_array());
+    // It is known, but may not do this.
+    let line = format!("channels list --credential {made}");
+    let (code, _, complaint) = run(&url, &line).await;
+    assert_eq!(code, 4, "{complaint}");
+    check_failure(
+        &url,
+        "credentials create x --permission y",
+        1,
+        "unknown permission",
+    )
+    .await;
+    assert_eq!(
+        good(&url, "credentials delete reader").await,
+        "deleted credential reader\n"
+    );
+    check_failure(
+        &url,
+        "credentials show reader",
+        3,
+        "no credential \"reader\"",
+    )
+    .await;
+    let said = "does not accept the credential from --credential";
+    check_failure(&url, &line, 4, said).await;
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn logs_are_cut_filtered_and_plain() {
+    let router = Router::start().await;
+    let url = url(&router);
+    let tokens = good(&url, "channels create shop --token app --token heroku").await;
+    let token = |name: &str| {
+        let line = tokens.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    for index in 1..=3 {
+        router
+            .send_tcp(&message(&token("app"), &format!("line {index}")))
+            .await;
+    }
+    let other = message(&token("heroku"), "at=info").replace("web.1", "router");
+    router.send_tcp(&other).await;
+
+    let time = "2012-12-10T03:00:48.123456Z";
+    let of = |text: &str| format!("{time} {text}\n");
+    let all = [
+        of("app[web.1]: line 1"),
+        of("app[web.1]: line 2"),
+        of("app[web.1]: line 3"),
+        of("heroku[router]: at=info"),
+    ];
+    // No colours: stdout is no terminal.
+    assert_eq!(good(&url, "logs shop").await, all.concat());
+    assert_eq!(good(&url, "logs shop -n 2").await, all[2..].concat());
+    assert_eq!(
+        good(&url, "logs shop -n 2 --source app").await,
+        all[1..3].concat()
+    );
+    assert_eq!(good(&url, "logs shop --ps web -n 1").await, all[2]);
+    assert_eq!(good(&url, "logs shop --ps router").await, all[3]);
+    assert_eq!(good(&url, "logs shop -n 0").await, "");
+    let line = json(&url, "logs shop --ps router").await;
+    assert_eq!(
+        [
+            &line["time"],
+            &line["source"],
+            &line["ps"],
+            &line["message"]
+        ],
+        [time, "heroku", "router", "at=info"]
+    );
+    check_failure(&url, "logs none", 3, "no channel \"none\"").await;
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_tail_outlives_its_router() {
+    let data = tempfile::tempdir().unwrap();
+    let router = Router::start_in(data.path().to_owned(), &[], &[]).await;
+    let token = router.channel("shop").await;
+    let http = router.http;
+    let mut child = command(&url(&router), &["logs", "shop", "--tail"])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines();
+    router.send_tcp(&message(&token, "before")).await;
+    let work = async {
+        assert!(
+            lines
+                .next_line()
+                .await
+                .unwrap()
+                .unwrap()
+                .ends_with("]: before")
+        );
+        router.stop().await;
+        // Ended cleanly, or refused by now: either is told.
+        let told = complaints.next_line().await.unwrap().unwrap();
+        assert!(
+            told.ends_with(" ms") && told.contains("; trying again in "),
+            "{told}"
+        );
+        let mut router = start_at(data.path(), http);
+        assert_eq!(
+            good(&format!("http://{http}"), "health --wait 30").await,
+            "normal\n"
+        );
+        post(http, &token, &[message(&token, "after")]).await;
+        let next = lines.next_line().await.unwrap().unwrap();
+        assert!(next.ends_with("]: after"), "{next}");
+        let pid = child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-s", "INT", &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        assert_eq!(child.wait().await.unwrap().code(), Some(130));
+        router.kill().await.unwrap();
+    };
+    tokio::time::timeout(support::PATIENCE, work).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_is_no_failure() {
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    let messages: Vec<String> = (0..2_000)
+        .map(|index| message(&token, &format!("line {index} {}", "x".repeat(100))))
+        .collect();
+    post(router.http, &token, &messages).await;
+    let mut child = command(&url(&router), &["logs", "shop", "-n", "2000"])
+        .spawn()
+        .unwrap();
+    // Far more than a pipe holds is still to come when its reader leaves.
+    let first = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .next_line()
+        .await;
+    assert!(first.unwrap().unwrap().contains("]: line 0 "));
+    let output = tokio::time::timeout(support::PATIENCE, child.wait_with_output());
+    let output = output.await.unwrap().unwrap();
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap()
+        ),
+        (Some(0), String::new())
+    );
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_router_that_is_away_is_told() {
+    // Bound and let go: nobody listens there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://{free}");
+    for line in [
+        "channels list",
+        "logs shop",
+        "logs shop --tail",
+        "drains status",
+        "health",
+    ] {
+        check_failure(&url, line, 5, "Is the router running?").await;
+    }
+    check_failure(&url, "health --wait 1", 5, "Is the router running?").await;
+    let (code, text, complaint) = run(&url, "channels list --json").await;
+    let complaint: Value = serde_json::from_str(&complaint).unwrap();
+    assert_eq!((code, text.as_str()), (5, ""));
+    assert_eq!(complaint["code"], 5);
+}
+
+#[tokio::test]
+async fn health_waits_for_a_router_that_starts() {
+    let data = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let waiting = command(&format!("http://{free}"), &["health", "--wait", "30"])
+        .spawn()
+        .unwrap();
+    let mut router = start_at(data.path(), free);
+    let output = waiting.wait_with_output().await.unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), &b"normal\n"[..])
+    );
+    assert_eq!(
+        json(&format!("http://{free}"), "health").await["healthy"],
+        true
+    );
+    router.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn completions_are_scripts_that_shells_read() {
+    for (shell, names) in [
+        ("bash", "complete -F _logboom"),
+        ("zsh", "#compdef logboom"),
+        ("fish", "complete -c logboom"),
+    ] {
+        let script = good("http://127.0.0.1:1", &format!("completions {shell}")).await;
+        assert!(script.contains(names), "{shell}");
+        if shell == "bash" {
+            let mut bash = Command::new("bash");
+            bash.args(["-n", "-c", &script]);
+            let output = ended(bash).await;
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+}
