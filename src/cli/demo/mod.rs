@@ -3,9 +3,11 @@
 //! Everything goes through the same doors that others use: lines come in by TCP and HTTP, the
 //! tail is a session, and the drain's destination is a server of the demo's own.
 
+mod guide;
 mod lines;
 mod receiver;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -19,14 +21,20 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 
 use crate::app::Addresses;
 use crate::app::App;
+use crate::app::AppError;
 use crate::cli::arguments::Connection;
 use crate::cli::arguments::Demo;
 use crate::cli::channels;
 use crate::cli::channels::text;
 use crate::cli::client::Client;
+use crate::cli::demo::guide::Guide;
+use crate::cli::demo::guide::REMINDER;
 use crate::cli::demo::lines::Producer;
 use crate::cli::demo::lines::Script;
 use crate::cli::demo::receiver::Receiver;
@@ -58,21 +66,35 @@ pub(crate) fn run(demo: &Demo, environment: &Environment, out: &Out) -> Result<E
     let credential = format!("demo:{secret}");
     let config =
         |http: SocketAddr, syslog: SocketAddr| config(&folder.path, &credential, http, syslog);
-    let ports = [
-        free_or_any(demo.http, is_tcp_free),
-        free_or_any(demo.syslog, is_syslog_free),
-    ];
-    let [http, syslog] = ports;
+    let http = free_or_any(demo.http, try_tcp);
+    let syslog = free_or_any(demo.syslog, try_syslog);
     let first = config(http, syslog)?;
     let any = config(with_any_port(http), with_any_port(syslog))?;
     let _log = LogLevel::install("warn");
     runtime(&first)?.block_on(async {
+        // From the start: a signal that ended the process would leave its folder behind.
+        let ends = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
+        let [interrupt, terminate, hang_up] =
+            ends.map(|kind| signal(kind).map_err(CliError::Runtime));
+        let mut signals = [interrupt?, terminate?, hang_up?];
         // Somebody may have taken a port since it was tried.
         let app = match App::start(first).await {
-            Ok(app) => app,
-            Err(_) => App::start(any).await?,
+            Err(AppError::Listen(taken)) if is_taken(&taken.cause) => App::start(any).await?,
+            started => started?,
         };
-        let shown = show(demo, &app.addresses(), &credential, environment, out).await;
+        let shown = show(
+            demo,
+            &app.addresses(),
+            &credential,
+            environment,
+            &mut signals,
+            out,
+        )
+        .await;
         app.stopped().await;
         shown
     })?;
@@ -84,6 +106,7 @@ async fn show(
     addresses: &Addresses,
     credential: &str,
     environment: &Environment,
+    signals: &mut [Signal; 3],
     out: &Out,
 ) -> Result<(), CliError> {
     let connection = Connection {
@@ -101,12 +124,21 @@ async fn show(
         app: token(&found, "app")?,
         platform: token(&found, "heroku")?,
     };
-    out.write(&head(addresses, credential, &tokens.app))?;
-
-    let sent = Arc::new(AtomicU64::new(0));
     let Some(syslog) = addresses.syslog_tcp else {
         return Ok(());
     };
+    let guide = Guide {
+        channel: CHANNEL,
+        credential,
+        token: &tokens.app,
+        http: (demo.http, addresses.http),
+        syslog: (demo.syslog, syslog),
+        program: folder_to_name(environment).as_deref(),
+    }
+    .text();
+    out.write(&guide)?;
+
+    let sent = Arc::new(AtomicU64::new(0));
     let sender = Sender {
         client: Client::new(&connection, environment)?,
         syslog,
@@ -121,50 +153,97 @@ async fn show(
     let session = Session::tail(CHANNEL, 100);
     let mut each = |event: Event| printer.print(&event);
     let shown = tokio::select! {
-        asked = tokio::signal::ctrl_c() => asked.map_err(CliError::Runtime),
+        () = end_asked(signals) => Ok(()),
         () = time_is_up(demo.seconds) => Ok(()),
+        failed = remind(&guide, out) => failed,
         // Dropped only to end the demo.
         read = logs::follow(&client, &session, &mut each) => read,
     };
     senders.request();
     // A request that still waits for its answer is not counted as sent.
     if !senders.finished(SETTLE_MAX).await { /* see above */ }
-    let drain = drain_state(&client, &made, &sent, &receiver, &tasks).await;
-    shown?;
-    let lost = lost_count(drain.get("status").unwrap_or(&Value::Null));
-    out.line(&format!(
-        "\nlogboom demo ended: {} messages sent, {} delivered to the drain, {lost} lost",
-        sent.load(Ordering::Relaxed),
-        receiver.message_count(),
-    ))
-}
-
-/// Gives the drain a moment for what is on its way, and reads its state.
-async fn drain_state(
-    client: &Client,
-    made: &Value,
-    sent: &AtomicU64,
-    receiver: &Receiver,
-    tasks: &Shutdown,
-) -> Value {
-    let mut drain = Value::Null;
-    let deadline = clock::now() + SETTLE_MAX;
-    let mut tick = tokio::time::interval(SETTLE_STEP);
-    loop {
-        let sent = sent.load(Ordering::Relaxed);
-        if sent <= receiver.message_count() || deadline <= clock::now() {
-            break;
-        }
-        tick.tick().await;
-    }
-    let path = format!("{}/drains/{}", channels::path(CHANNEL), text(made, "id"));
-    if let Ok(found) = client.get(&path).await {
-        drain = found;
-    }
+    let sent = sent.load(Ordering::Relaxed);
+    let counts = settled(&client, &made, sent).await;
     tasks.request();
     // Its tasks only hold sockets of this process.
     if !tasks.finished(SETTLE_MAX).await { /* see above */ }
-    drain
+    shown?;
+    out.line(&summary(sent, &counts?))
+}
+
+/// Gives the drain a moment for what is on its way; returns its counts.
+async fn settled(client: &Client, drain: &Value, sent: u64) -> Result<Counts, CliError> {
+    let path = format!("{}/drains/{}", channels::path(CHANNEL), text(drain, "id"));
+    let deadline = clock::now() + SETTLE_MAX;
+    let mut tick = tokio::time::interval(SETTLE_STEP);
+    loop {
+        tick.tick().await;
+        let drain = client.get(&path).await?;
+        let status = drain.get("status").unwrap_or(&Value::Null);
+        let counts = Counts {
+            delivered: status.get("delivered").and_then(Value::as_u64).unwrap_or(0),
+            lost: lost_count(status),
+        };
+        if sent <= counts.delivered + counts.lost || deadline <= clock::now() {
+            return Ok(counts);
+        }
+    }
+}
+
+/// What became of the drain's messages.
+struct Counts {
+    delivered: u64,
+    lost: u64,
+}
+
+/// The last line: what was sent, and where it went.
+fn summary(sent: u64, counts: &Counts) -> String {
+    let Counts { delivered, lost } = *counts;
+    let yours = match (delivered + lost).saturating_sub(sent) {
+        0 => String::new(),
+        others => format!(" and {others} by others"),
+    };
+    format!(
+        "\nlogboom demo ended: {sent} messages sent{yours}, {delivered} delivered by the drain, {lost} lost"
+    )
+}
+
+/// Ends when the demo is asked to: by Ctrl-C, SIGTERM, or because its terminal is gone.
+async fn end_asked(signals: &mut [Signal; 3]) {
+    let [interrupt, terminate, hang_up] = signals;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+}
+
+/// Shows the guide again whenever Ctrl-\ is pressed, and on a terminal reminds of that.
+async fn remind(guide: &str, out: &Out) -> Result<(), CliError> {
+    let mut quit = signal(SignalKind::quit()).map_err(CliError::Runtime)?;
+    let mut tick = tokio::time::interval(REMINDER_INTERVAL);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            _ = quit.recv() => out.write(&format!("\n{guide}"))?,
+            _ = tick.tick() => {
+                if out.is_terminal() {
+                    out.line(REMINDER)?;
+                }
+            }
+        }
+    }
+}
+
+/// The folder of this program, unless the shell finds the same program by its name alone.
+fn folder_to_name(environment: &Environment) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let folders = environment.value("PATH").unwrap_or_default();
+    let found = std::env::split_paths(folders)
+        .map(|folder| folder.join("logboom"))
+        .find(|path| path.is_file());
+    let is_found = found.and_then(|path| path.canonicalize().ok()) == program.canonicalize().ok();
+    (!is_found).then(|| program.parent().map(Path::to_owned))?
 }
 
 /// The tokens of the demo's channel.
@@ -244,32 +323,6 @@ fn token(tokens: &[Value], name: &str) -> Result<String, CliError> {
         })
 }
 
-/// What to try, as it can be typed.
-fn head(addresses: &Addresses, credential: &str, token: &str) -> String {
-    let http = addresses.http;
-    let port = addresses.syslog_tcp.map_or(0, |address| address.port());
-    let message = format!("<190>1 - host {token} me.1 - - hello from curl\n");
-    let length = message.len();
-    let message = message.trim_end();
-    format!(
-        "\
-Logboom demo: a router on this machine, a channel `{CHANNEL}` with simulated apps, its drain, its tail.
-Try from a second terminal:
-
-  export LOGBOOM_URL=http://{http} LOGBOOM_CREDENTIAL={credential}
-  logboom logs {CHANNEL} --tail --ps web
-  logboom drains status
-  logboom channels show {CHANNEL}
-  curl http://{http}/metrics
-  printf '{length} {message}\\n' | curl -u token:{token} -H 'Content-Type: application/logplex-1' --data-binary @- http://{http}/logs
-  logger -n 127.0.0.1 -P {port} --tcp --octet-count --rfc5424=notq -t {token} 'hello from logger'
-
-Ctrl-C ends it; nothing is kept.
-
-"
-    )
-}
-
 fn config(
     folder: &Path,
     credential: &str,
@@ -296,24 +349,29 @@ fn config(
     Ok(Config::load(&Environment::default(), &flags)?)
 }
 
-fn free_or_any(address: SocketAddr, is_free: impl Fn(SocketAddr) -> bool) -> SocketAddr {
-    if is_free(address) {
-        address
-    } else {
-        with_any_port(address)
+/// `address`, or any port there when its own is taken. Other faults are for the start to tell.
+fn free_or_any(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<()>) -> SocketAddr {
+    match bind(address) {
+        Err(error) if is_taken(&error) => with_any_port(address),
+        _ => address,
     }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
 fn with_any_port(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), 0)
 }
 
-fn is_tcp_free(address: SocketAddr) -> bool {
-    std::net::TcpListener::bind(address).is_ok()
+fn try_tcp(address: SocketAddr) -> io::Result<()> {
+    std::net::TcpListener::bind(address).map(drop)
 }
 
-fn is_syslog_free(address: SocketAddr) -> bool {
-    is_tcp_free(address) && std::net::UdpSocket::bind(address).is_ok()
+fn try_syslog(address: SocketAddr) -> io::Result<()> {
+    try_tcp(address)?;
+    std::net::UdpSocket::bind(address).map(drop)
 }
 
 /// A folder of the demo's own, gone when it is dropped.
@@ -346,5 +404,8 @@ const CHANNEL: &str = "demo";
 
 /// How long the end waits for what is still on its way.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
+
+/// How often a tail on a terminal reminds of the commands at its top.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(20);
 
 const SETTLE_STEP: Duration = Duration::from_millis(20);
