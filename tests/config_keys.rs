@@ -394,3 +394,15 @@ fn addresses_need_a_new_start_and_limits_do_not() {
     assert_eq!(effect("channel_bytes_max"), Effect::Running);
     assert_eq!(effect("tls_certificate"), Effect::Running);
 }
+
+#[test]
+fn a_file_that_is_no_toml_shows_no_secret() {
+    for toml in [
+        "log = \"info\"\nauth_key = hunter2\n",
+        "log = \"info\"\nadmin_credential = \"admin:hunter2\n",
+    ] {
+        let text = load(toml, &[], &[]).err().unwrap();
+        assert!(text.contains("no TOML: line 2: "), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}

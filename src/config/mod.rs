@@ -200,10 +200,17 @@ fn file_layer(path: &Path) -> Result<Layer, ConfigError> {
     let values: Dict = toml::from_str(&text).map_err(|error| {
         ConfigError::new(vec![Fault::FileSyntax {
             path: path.to_owned(),
-            reason: error.to_string().trim_end().to_owned(),
+            reason: syntax_fault(&text, &error),
         }])
     })?;
     Ok(Layer::new(Origin::File(path.to_owned()), values))
+}
+
+/// Line and cause. The error's own text repeats the line, and a secret in it would stand in the log.
+fn syntax_fault(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    format!("line {line}: {}", error.message())
 }
 
 /// Where syslog over TLS listens when only a certificate is named.
