@@ -157,6 +157,9 @@ pub const FAILING_ATTEMPTS_MIN: u64 = 5;
 /// Time without success after which a drain counts as failing, not just as retrying.
 pub const FAILING_AFTER: Duration = Duration::from_secs(60);
 
+/// Questions to the name service at once: half of the threads that Tokio has for what blocks.
+pub const LOOKUPS_MAX: usize = 256;
+
 /// Client TLS configurations kept for their next use; drains share few.
 pub const TLS_CONFIGS_MAX: usize = 1_024;
 

@@ -5,14 +5,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use crate::clock;
+use crate::limits::LOOKUPS_MAX;
 
 /// Which kinds of address nobody may be connected to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -180,7 +182,7 @@ pub async fn connect_udp(
 
 /// The allowed addresses of `host`, in the name service's order; at least one.
 async fn resolve(host: &str, port: u16, rules: DenyRules) -> Result<Vec<SocketAddr>, ConnectError> {
-    let found = lookup_host((host, port))
+    let found = look_up(host, port)
         .await
         .map_err(|error| ConnectError::Resolve {
             host: host.to_owned(),
@@ -188,7 +190,7 @@ async fn resolve(host: &str, port: u16, rules: DenyRules) -> Result<Vec<SocketAd
         })?;
     let mut denied = None;
     let mut allowed = Vec::new();
-    for address in found.take(ADDRESSES_MAX) {
+    for address in found.into_iter().take(ADDRESSES_MAX) {
         match rules.denied_by(address.ip()) {
             Some(rule) => denied = Some((address.ip(), rule)),
             None => allowed.push(address),
@@ -202,6 +204,29 @@ async fn resolve(host: &str, port: u16, rules: DenyRules) -> Result<Vec<SocketAd
         }),
     }
 }
+
+/// Asks the name service, unless `host` is an address.
+///
+/// A question that nobody waits for any more still holds its thread until the system gives up. So
+/// the questions at once are bounded: names that are never answered must not take every thread
+/// that memory upkeep and compression need.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let asking = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+    let host = host.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let found = (host, port).to_socket_addrs().map(Iterator::collect);
+        drop(asking);
+        found
+    })
+    .await
+    .map_err(io::Error::other)?
+}
+
+/// Room for questions to the name service.
+static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 
 async fn bind_towards(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: IpAddr = match address {
@@ -290,6 +315,20 @@ mod tests {
         denies_link_local: true,
         denies_private: true,
     };
+
+    #[tokio::test]
+    async fn names_are_asked_for_and_addresses_are_not() {
+        let found = look_up("localhost", 7).await.unwrap();
+        assert!(found.iter().any(|address| address.ip().is_loopback()));
+        let all_count = u32::try_from(LOOKUPS_MAX).unwrap();
+        let all = LOOKUPS.acquire_many(all_count).await.unwrap();
+        let found = look_up("192.0.2.1", 7).await.unwrap();
+        assert_eq!(found, ["192.0.2.1:7".parse().unwrap()]);
+        let asked = tokio::time::timeout(Duration::from_millis(20), look_up("localhost", 7));
+        assert!(asked.await.is_err(), "no more at once than are allowed");
+        drop(all);
+        assert!(look_up("localhost", 7).await.is_ok());
+    }
 
     #[test]
     fn addresses_fall_under_their_rules() {
