@@ -232,14 +232,14 @@ keys! {
     tail_keepalive: Duration, Span(SECOND_MS, HOUR_MS), given("\"20s\""), Running,
         "A quiet stream of server-sent events gets a comment this often.";
     deny_tail_sessions: bool, Flag, given("false"), Running,
-        "Every tail ends after its history, as those of `no_tail` channels do.";
+        "`POST /v3/sessions` is refused with 503.";
     ["Drains"]
     batch_bytes_max: usize, Bytes(BATCH_BYTES_LIMIT_MIN, BATCH_BYTES_LIMIT), given("\"100KiB\""), Running,
         "Most that one request or write carries, for drains that do not say it themselves.";
     drains_per_channel_max: u64, Count(1, DRAINS_LIMIT), given("100"), Running,
         "Drains that one channel may have.";
     drain_connect_timeout: Duration, Span(100, HOUR_MS), given("\"5s\""), Running,
-        "How long connecting, TLS handshake included, may take.";
+        "How long connecting may take; a TLS handshake has as long again.";
     drain_request_timeout: Duration, Span(100, HOUR_MS), given("\"5s\""), Running,
         "How long an HTTP destination may take to answer.";
     drain_write_timeout: Duration, Span(100, HOUR_MS), given("\"4s\""), Running,
