@@ -392,7 +392,7 @@ fn addresses_need_a_new_start_and_limits_do_not() {
     assert_eq!(effect("http"), Effect::Start);
     assert_eq!(effect("data_dir"), Effect::Start);
     assert_eq!(effect("channel_bytes_max"), Effect::Running);
-    assert_eq!(effect("tls_certificate"), Effect::Running);
+    assert_eq!(effect("tls_certificate"), Effect::Start);
 }
 
 #[test]

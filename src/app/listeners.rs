@@ -23,6 +23,7 @@ use crate::net::listen::ListenError;
 use crate::net::listen::Listener;
 use crate::net::listen::bind_udp;
 use crate::net::tls::Alpn;
+use crate::net::tls::Renewed;
 use crate::net::tls::TlsServer;
 use crate::route::RouteTable;
 use crate::shutdown::Shutdown;
@@ -80,15 +81,17 @@ impl Listeners {
             syslog_tls: syslog_tls.clone(),
             waiting: Waiting::default(),
         };
-        let addresses = Addresses {
+        let mut addresses = Addresses {
             http: binder.http(config.http)?,
             api: config.api.map(|at| binder.http(at)).transpose()?,
             syslog_tcp: binder.maybe(Protocol::Tcp, config.syslog_tcp)?,
             syslog_udp: binder.maybe(Protocol::Udp, config.syslog_udp)?,
             syslog_tls: binder.maybe(Protocol::Tls, config.syslog_tls)?,
+            bound: Vec::new(),
         };
         for bound in &config.listener {
-            binder.syslog(bound.protocol, bound.address, Some(bound.token.clone()))?;
+            let at = binder.syslog(bound.protocol, bound.address, Some(bound.token.clone()))?;
+            addresses.bound.push((bound.protocol, at));
         }
         Ok(Self {
             addresses,
@@ -169,11 +172,13 @@ impl Listeners {
         }
     }
 
-    /// Reads certificates and keys again. The first that is not taken stops it; what runs stays.
+    /// Reads certificates and keys again. When one is not taken, none is.
     pub(crate) fn reload_certificates(&self) -> Result<(), AppError> {
-        for tls in self.http_tls.iter().chain(&self.syslog_tls) {
-            tls.reload()?;
-        }
+        let servers = self.http_tls.iter().chain(&self.syslog_tls);
+        let renewed = servers
+            .map(|server| server.read_again())
+            .collect::<Result<Vec<_>, _>>()?;
+        renewed.into_iter().for_each(Renewed::put_in_force);
         Ok(())
     }
 

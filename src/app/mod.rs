@@ -24,6 +24,7 @@ use crate::app::listeners::Listeners;
 use crate::channel::Node;
 use crate::clock;
 use crate::config::Config;
+use crate::config::Protocol;
 use crate::control::ChannelPatch;
 use crate::control::Control;
 use crate::control::ControlError;
@@ -58,6 +59,8 @@ pub struct Addresses {
     pub syslog_udp: Option<SocketAddr>,
     /// Syslog over TLS.
     pub syslog_tls: Option<SocketAddr>,
+    /// Syslog bound to one token, in the configuration's order.
+    pub bound: Vec<(Protocol, SocketAddr)>,
 }
 
 /// Why a router did not start, or did not take a new configuration.

@@ -81,6 +81,9 @@ fn ready_line(addresses: &Addresses) -> String {
             line.push_str(&format!(" {name}={address}"));
         }
     }
+    for (protocol, address) in &addresses.bound {
+        line.push_str(&format!(" listener_{}={address}", protocol.name()));
+    }
     line
 }
 
@@ -118,17 +121,17 @@ async fn reload_config(
             return;
         }
     };
+    if let Err(reason) = app.reload(newer.clone()).await {
+        error!(%reason, "configuration not reloaded");
+        return;
+    }
+    log.set(&newer.log);
     for key in config.changes(&newer) {
         match key.effect {
             Effect::Running => info!(key = key.name, "key changed"),
             Effect::Start => warn!(key = key.name, "key changed, heeded at the next start"),
         }
     }
-    if let Err(reason) = app.reload(newer.clone()).await {
-        error!(%reason, "configuration not reloaded");
-        return;
-    }
-    log.set(&newer.log);
     *config = newer;
     info!("configuration and certificates reloaded");
 }
@@ -203,6 +206,7 @@ impl LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Protocol;
     use std::net::SocketAddr;
 
     #[test]
@@ -214,6 +218,7 @@ mod tests {
             syslog_tcp: Some(at(6001)),
             syslog_udp: None,
             syslog_tls: None,
+            bound: Vec::new(),
         };
         assert_eq!(
             ready_line(&addresses),
@@ -221,10 +226,11 @@ mod tests {
         );
         addresses.syslog_tls = Some(at(6514));
         addresses.api = Some(at(8602));
+        addresses.bound.push((Protocol::Udp, at(5140)));
         assert_eq!(
             ready_line(&addresses),
             "logboom ready http=127.0.0.1:8601 syslog_tcp=127.0.0.1:6001 \
-             syslog_tls=127.0.0.1:6514 api=127.0.0.1:8602"
+             syslog_tls=127.0.0.1:6514 api=127.0.0.1:8602 listener_udp=127.0.0.1:5140"
         );
     }
 }

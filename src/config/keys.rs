@@ -157,7 +157,7 @@ keys! {
     admin_credential: Option<Credential>, Maybe(Account), unset("\"admin:secret\""), Start,
         "Credential with full_api and any_channel made at each start; without it the first start makes a random one in `DATA/admin-credential`.";
     auth_key: Option<HiddenText>, Maybe(Hidden), unset("\"secret\""), Running,
-        "Text taken as it is after `Authorization: Basic`, with full_api and any_channel, as LOGPLEX_AUTH_KEY was.";
+        "Text that the API takes as it is after `Authorization: Basic`, with full_api and any_channel, as LOGPLEX_AUTH_KEY was.";
     ["Where it listens"]
     http: SocketAddr, Address, given("\"127.0.0.1:8601\""), Start,
         "HTTP: POST /logs, sessions, health, metrics, and the API unless it has a listener of its own. Port 0: any free one.";
@@ -165,45 +165,45 @@ keys! {
         "Own listener for the API; `http` then no longer answers it.";
     public_url: Option<Url>, Maybe(Origin), unset("\"https://logs.example.com\""), Running,
         "What session URLs begin with; without it, what the client asked for in its Host header.";
-    http_tls_certificate: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/http.crt\""), Running,
-        "PEM certificate chain: the HTTP listeners then speak TLS, with HTTP/2 by ALPN.";
-    http_tls_key: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/http.key\""), Running,
-        "PEM private key of `http_tls_certificate`.";
+    http_tls_certificate: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/http.crt\""), Start,
+        "PEM certificate chain: the HTTP listeners then speak TLS, with HTTP/2 by ALPN. SIGHUP reads the file again.";
+    http_tls_key: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/http.key\""), Start,
+        "PEM private key of `http_tls_certificate`. SIGHUP reads the file again.";
     syslog_tcp: Option<SocketAddr>, Maybe(Address), given("\"127.0.0.1:6001\""), Start,
         "Syslog over TCP, octet-counted or newline-ended.";
     syslog_udp: Option<SocketAddr>, Maybe(Address), given("\"127.0.0.1:6001\""), Start,
         "Syslog over UDP, a message in each datagram.";
     syslog_tls: Option<SocketAddr>, Maybe(Address), unset("\"127.0.0.1:6514\""), Start,
         "Syslog over TLS; on at 127.0.0.1:6514 when only `tls_certificate` is named.";
-    tls_certificate: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/syslog.crt\""), Running,
-        "PEM certificate chain of syslog over TLS.";
-    tls_key: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/syslog.key\""), Running,
-        "PEM private key of `tls_certificate`.";
-    tls_client_ca: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/clients.crt\""), Running,
-        "PEM certificates: a sender over TLS must then show a certificate signed by one of them.";
+    tls_certificate: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/syslog.crt\""), Start,
+        "PEM certificate chain of syslog over TLS. SIGHUP reads the file again.";
+    tls_key: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/syslog.key\""), Start,
+        "PEM private key of `tls_certificate`. SIGHUP reads the file again.";
+    tls_client_ca: Option<PathBuf>, Maybe(Place), unset("\"/etc/logboom/clients.crt\""), Start,
+        "PEM certificates: a sender over TLS must then show a certificate signed by one of them. SIGHUP reads the file again.";
     listener: Vec<Listener>, Listeners, given("[]"), Start,
         "Syslog listeners bound to one token: whatever arrives there, RFC 5424, RFC 3164 or a bare line, is its channel's.";
     ["Connections"]
-    connections_max: u64, Count(1, 1_000_000), given("10_000"), Running,
+    connections_max: u64, Count(1, 1_000_000), given("10_000"), Start,
         "Connections open at once on each listener; further ones are closed at once and counted.";
-    idle_timeout: Duration, Span(SECOND_MS, 7 * DAY_MS), given("\"1h\""), Running,
+    idle_timeout: Duration, Span(SECOND_MS, 7 * DAY_MS), given("\"1h\""), Start,
         "A syslog connection that sent nothing for so long is closed.";
-    half_frame_timeout: Duration, Span(SECOND_MS, HOUR_MS), given("\"30s\""), Running,
+    half_frame_timeout: Duration, Span(SECOND_MS, HOUR_MS), given("\"30s\""), Start,
         "How long a sender may take to send the rest of a frame it began.";
-    tls_handshake_timeout: Duration, Span(100, HOUR_MS), given("\"10s\""), Running,
+    tls_handshake_timeout: Duration, Span(100, HOUR_MS), given("\"10s\""), Start,
         "How long a TLS handshake may take.";
-    keepalive: Duration, Span(0, DAY_MS), given("\"60s\""), Running,
+    keepalive: Duration, Span(0, DAY_MS), given("\"60s\""), Start,
         "Idle time before TCP asks whether the sender is still there; 0: never.";
     socket_receive_bytes: usize, Bytes(0, 1 << 30), given("0"), Start,
         "Receive buffer of each socket; 0: as the system has it.";
     socket_send_bytes: usize, Bytes(0, 1 << 30), given("0"), Start,
         "Send buffer of each socket; 0: as the system has it.";
     ["What may come in"]
-    frame_bytes_max: usize, Bytes(480, FRAME_BYTES_LIMIT), given("\"64KiB\""), Running,
+    frame_bytes_max: usize, Bytes(480, FRAME_BYTES_LIMIT), given("\"64KiB\""), Start,
         "Longest message; the rest of a longer one is cut off and counted.";
-    logs_body_bytes_max: usize, Bytes(1_024, 256 << 20), given("8_000_000"), Running,
+    logs_body_bytes_max: usize, Bytes(1_024, 256 << 20), given("8_000_000"), Start,
         "Longest body of POST /logs, after decompression.";
-    dedup_window: Duration, Span(0, DAY_MS), given("\"5m\""), Running,
+    dedup_window: Duration, Span(0, DAY_MS), given("\"5m\""), Start,
         "How long a POST /logs that comes again is recognised and not delivered twice; 0: never.";
     rate_messages_per_second: u64, Count(0, 1_000_000_000), given("0"), Running,
         "Messages per second that a token may send; 0: any number.";
@@ -225,10 +225,8 @@ keys! {
     wait_max: Duration, Span(0, HOUR_MS), given("\"30s\""), Running,
         "How long senders wait at most before messages are lost all the same.";
     ["Sessions and tails"]
-    sessions_max: u64, Count(1, SESSIONS_LIMIT), given("100_000"), Running,
+    sessions_max: u64, Count(1, SESSIONS_LIMIT), given("100_000"), Start,
         "Sessions that wait to be opened or are open; a further one is refused.";
-    session_open_timeout: Duration, Span(SECOND_MS, DAY_MS), given("\"5m\""), Running,
-        "A session's URL is good for so long.";
     tail_keepalive: Duration, Span(SECOND_MS, HOUR_MS), given("\"20s\""), Running,
         "A quiet stream of server-sent events gets a comment this often.";
     deny_tail_sessions: bool, Flag, given("false"), Running,
@@ -236,7 +234,7 @@ keys! {
     ["Drains"]
     batch_bytes_max: usize, Bytes(BATCH_BYTES_LIMIT_MIN, BATCH_BYTES_LIMIT), given("\"100KiB\""), Running,
         "Most that one request or write carries, for drains that do not say it themselves.";
-    drains_per_channel_max: u64, Count(1, DRAINS_LIMIT), given("100"), Running,
+    drains_per_channel_max: u64, Count(1, DRAINS_LIMIT), given("100"), Start,
         "Drains that one channel may have.";
     drain_connect_timeout: Duration, Span(100, HOUR_MS), given("\"5s\""), Running,
         "How long connecting may take; a TLS handshake has as long again.";
@@ -264,9 +262,9 @@ keys! {
         "A drain's losses are told in its own channel at most this often.";
     ["Firehose and the router's own numbers"]
     firehose_channels: Vec<ChannelId>, ListOf(Channel), given("[]"), Start,
-        "Channels that get a copy of every message; each message goes to one of them.";
+        "Channels that get copies of the messages of `firehose_tokens`; each goes to one of them.";
     firehose_tokens: Vec<Source>, ListOf(SourceName), given("[]"), Start,
-        "Names of the tokens whose messages are copied there; none: of all tokens.";
+        "Names of the tokens whose messages are copied there; without any, nothing is.";
     metrics_channel: Option<ChannelId>, Maybe(Channel), unset("\"logboom-metrics\""), Start,
         "Channel that gets the router's own counters as logfmt lines each minute.";
 }

@@ -100,14 +100,15 @@ impl TlsServer {
         })
     }
 
-    /// Reads the files again; new connections get what they hold now. Blocks on the disk.
+    /// Reads the files again, without effect yet. Blocks on the disk.
     ///
     /// # Errors
-    /// `TlsError`; then what was in force stays so.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let config = server_config(&self.files, self.alpn)?;
-        self.config.store(Arc::new(config));
-        Ok(())
+    /// `TlsError`, which names the file at fault.
+    pub fn read_again(&self) -> Result<Renewed<'_>, TlsError> {
+        Ok(Renewed {
+            server: self,
+            config: Arc::new(server_config(&self.files, self.alpn)?),
+        })
     }
 
     /// Does the handshake on `stream`.
@@ -127,6 +128,19 @@ impl TlsServer {
             Ok(accepted) => Ok(accepted?),
             Err(_elapsed) => Err(HandshakeError::TooSlow(deadline)),
         }
+    }
+}
+
+/// What a server's files hold now, not yet in force.
+pub struct Renewed<'a> {
+    server: &'a TlsServer,
+    config: Arc<ServerConfig>,
+}
+
+impl Renewed<'_> {
+    /// New connections get it from now on.
+    pub fn put_in_force(self) {
+        self.server.config.store(self.config);
     }
 }
 
@@ -239,10 +253,10 @@ mod tests {
         let server = TlsServer::load(files.clone(), Alpn::None).unwrap();
         let before = server.config.load_full();
         fs::write(&files.key, "no key").unwrap();
-        assert!(server.reload().is_err());
+        assert!(server.read_again().is_err());
         assert!(Arc::ptr_eq(&before, &server.config.load_full()));
         write_pair(folder.path(), "other");
-        assert!(server.reload().is_ok());
+        server.read_again().unwrap().put_in_force();
         assert!(!Arc::ptr_eq(&before, &server.config.load_full()));
     }
 

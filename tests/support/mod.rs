@@ -245,6 +245,19 @@ impl Router {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Where the first listener bound to a token by `protocol` listens.
+    pub fn bound(&self, protocol: &str) -> SocketAddr {
+        let name = format!("listener_{protocol}=");
+        let mut words = self.ready.split_whitespace();
+        let address = words.find_map(|word| word.strip_prefix(&name));
+        address.expect("a bound listener").parse().unwrap()
+    }
+
     /// Sends the process a signal by name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
