@@ -71,6 +71,12 @@ pub const API_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Body of `POST /logs`, after decompression. Logplex took 8,000,000 bytes.
 pub const LOGS_BODY_BYTES_MAX: usize = 8_000_000;
 
+/// Unpacked bodies of `POST /logs` on their way in, all together; at least one of any size.
+pub const LOGS_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// By what steps they are counted: below it a body is as good as a small one.
+pub const LOGS_BODIES_STEP_BYTES: usize = 64 * 1024;
+
 /// Header block of an HTTP request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 

@@ -17,7 +17,7 @@ use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock;
 use crate::ingest::answer::Fault;
@@ -28,7 +28,10 @@ use crate::ingest::gather::ReadTime;
 use crate::ingest::intake::Tally;
 use crate::ingest::request::{Body, Refusal, Sender};
 use crate::ingest::unpack::{Packing, Unpacker};
-use crate::limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_LIMIT, FRAME_IDS_MAX, LOGS_BODY_BYTES_MAX};
+use crate::limits::{
+    FRAME_BYTES_DEFAULT, FRAME_BYTES_LIMIT, FRAME_IDS_MAX, LOGS_BODIES_BYTES_MAX,
+    LOGS_BODIES_STEP_BYTES, LOGS_BODY_BYTES_MAX,
+};
 use crate::registry::Directory;
 use crate::route::RouteTable;
 use crate::telemetry::{Input, Telemetry};
@@ -44,6 +47,9 @@ pub struct LogsSettings {
     pub body_timeout: Duration,
     /// Bodies on their way in at once; one more is answered 503.
     pub bodies_max: usize,
+    /// Memory of all bodies on their way in, unpacked; one that needs more is answered 503. One
+    /// body of the greatest size always has room.
+    pub bodies_bytes_max: usize,
     /// How long a delivered request is remembered.
     pub duplicate_window: Duration,
     /// Delivered requests remembered at once.
@@ -57,6 +63,7 @@ impl Default for LogsSettings {
             body_bytes_max: LOGS_BODY_BYTES_MAX,
             body_timeout: Duration::from_secs(60),
             bodies_max: 1_024,
+            bodies_bytes_max: LOGS_BODIES_BYTES_MAX,
             duplicate_window: Duration::from_secs(300),
             frame_ids_max: FRAME_IDS_MAX,
         }
@@ -84,6 +91,8 @@ pub struct LogsInput {
     settings: LogsSettings,
     mode: AtomicU8,
     bodies: Semaphore,
+    /// Its permits are steps of `LOGS_BODIES_STEP_BYTES`.
+    bodies_steps: Semaphore,
     keys: KeyMaker,
     delivered: Mutex<Delivered>,
     /// Emptied body buffers.
@@ -104,6 +113,7 @@ impl LogsInput {
             directory,
             telemetry,
             bodies: Semaphore::new(settings.bodies_max.min(Semaphore::MAX_PERMITS)),
+            bodies_steps: Semaphore::new(bodies_steps(&settings)),
             settings,
             mode: AtomicU8::new(LogsMode::Starting as u8),
             keys: KeyMaker::default(),
@@ -135,7 +145,7 @@ impl LogsInput {
             return Err(Fault::Unavailable);
         };
         let reading = self.read_body(body, packing);
-        let body = match tokio::time::timeout(self.settings.body_timeout, reading).await {
+        let (body, _room) = match tokio::time::timeout(self.settings.body_timeout, reading).await {
             Ok(body) => body?,
             Err(_elapsed) => return Err(Fault::BodyTimeout),
         };
@@ -203,9 +213,15 @@ impl LogsInput {
         Ok(packing)
     }
 
-    async fn read_body(&self, mut body: RequestBody, packing: Packing) -> Result<Vec<u8>, Fault> {
+    /// The body, unpacked, and its share of the memory for bodies.
+    async fn read_body(
+        &self,
+        mut body: RequestBody,
+        packing: Packing,
+    ) -> Result<(Vec<u8>, Room<'_>), Fault> {
         let buffer = self.spare().pop().unwrap_or_default();
         let mut unpacker = Unpacker::new(packing, buffer, self.settings.body_bytes_max)?;
+        let mut room = Room::new(&self.bodies_steps);
         let mut bytes = 0;
         let outcome = loop {
             match body.frame().await {
@@ -219,11 +235,14 @@ impl LogsInput {
                     if let Err(error) = unpacker.feed(&piece) {
                         break Err(Fault::from(error));
                     }
+                    if !room.reaches(unpacker.bytes_held()) {
+                        break Err(Fault::Unavailable);
+                    }
                 }
             }
         };
         self.telemetry.input(Input::Http).bytes.increment(bytes);
-        outcome
+        Ok((outcome?, room))
     }
 
     /// From the whole body to its delivery. Never waits.
@@ -300,6 +319,45 @@ impl LogsInput {
             spare.push(body);
         }
     }
+}
+
+/// One body's share of the memory for bodies; given back when it is dropped.
+struct Room<'a> {
+    steps: &'a Semaphore,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Room<'a> {
+    const fn new(steps: &'a Semaphore) -> Self {
+        Self {
+            steps,
+            permit: None,
+        }
+    }
+
+    /// Makes the share reach `bytes`; false when there is not so much left.
+    fn reaches(&mut self, bytes: usize) -> bool {
+        let held = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let missing = bytes.div_ceil(LOGS_BODIES_STEP_BYTES).saturating_sub(held);
+        let Ok(missing) = u32::try_from(missing) else {
+            return false;
+        };
+        let Ok(more) = self.steps.try_acquire_many(missing) else {
+            return false;
+        };
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
+        true
+    }
+}
+
+/// A vector's capacity grows by doubling, so the greatest body may hold twice its size.
+fn bodies_steps(settings: &LogsSettings) -> usize {
+    let one_body = settings.body_bytes_max.saturating_mul(2);
+    let bytes = settings.bodies_bytes_max.max(one_body);
+    (bytes.div_ceil(LOGS_BODIES_STEP_BYTES) + 1).min(Semaphore::MAX_PERMITS)
 }
 
 /// Answers `POST /logs` (and any other method there): a handler for axum's `any`.
@@ -391,6 +449,28 @@ mod tests {
         assert_eq!(count("x"), Err(Fault::CountMismatch));
         assert_eq!(count(""), Err(Fault::CountMismatch));
         assert_eq!(said_count(&HeaderMap::new()), Ok(None));
+    }
+
+    #[test]
+    fn bodies_share_their_memory_and_give_it_back() {
+        let settings = LogsSettings {
+            body_bytes_max: 4 * LOGS_BODIES_STEP_BYTES,
+            bodies_bytes_max: 10 * LOGS_BODIES_STEP_BYTES,
+            ..LogsSettings::default()
+        };
+        let steps = Semaphore::new(bodies_steps(&settings));
+        let (mut great, mut small) = (Room::new(&steps), Room::new(&steps));
+        assert!(small.reaches(1) && small.reaches(2));
+        assert!(great.reaches(8 * LOGS_BODIES_STEP_BYTES));
+        assert_eq!(steps.available_permits(), 2);
+        assert!(!small.reaches(3 * LOGS_BODIES_STEP_BYTES + 1));
+        drop(great);
+        assert!(small.reaches(8 * LOGS_BODIES_STEP_BYTES));
+        let none = LogsSettings {
+            bodies_bytes_max: 0,
+            ..settings
+        };
+        assert!(8 <= bodies_steps(&none), "one body always has room");
     }
 
     #[test]

@@ -147,10 +147,8 @@ impl<'r> Batch<'r> {
             return;
         };
         let source = target.source().as_str().as_bytes();
-        let message = parse_any(frame, source, self.read.time.arrival);
-        // Its APP-NAME stays (`postgres[6442]`), unless it looks like a token or holds the one that
-        // the listener is bound to, which is hidden in any field.
-        let message = without_token(message, token.expose().as_bytes(), source);
+        let token = token.expose().as_bytes();
+        let message = message_of_channel(frame, token, source, &self.read.time);
         let message = Message {
             is_truncated,
             ..message
@@ -198,6 +196,22 @@ pub(crate) fn message_with_token<'a>(frame: &'a [u8], time: &ReadTime) -> Option
     parse_rfc5424(frame)
         .filter(has_token)
         .or_else(|| parse_rfc3164(frame, time.arrival).filter(has_token))
+}
+
+/// The message in `frame`, which belongs to the channel of `token` whatever it is. A header with
+/// the token as its APP-NAME is read leniently, as where nothing else names the channel: taken for a
+/// bare line, it would show the token in the text. Any other APP-NAME stays (`postgres[6442]`), but
+/// the token is hidden wherever in the header it stands.
+pub(crate) fn message_of_channel<'a>(
+    frame: &'a [u8],
+    token: &[u8],
+    source: &'a [u8],
+    time: &ReadTime,
+) -> Message<'a> {
+    let message = parse_rfc5424(frame)
+        .filter(|message| message.app_name == token)
+        .unwrap_or_else(|| parse_any(frame, source, time.arrival));
+    without_token(message, token, source)
 }
 
 /// The last tokens that a connection used: most connections use one, or a few over and over.

@@ -11,6 +11,7 @@ use crate::ingest::gather::Gather;
 use crate::ingest::gather::Limiting;
 use crate::ingest::gather::ReadTime;
 use crate::ingest::intake::Tally;
+use crate::ingest::intake::message_of_channel;
 use crate::ingest::intake::message_with_token;
 use crate::registry::Grant;
 use crate::route::RouteTable;
@@ -19,7 +20,6 @@ use crate::route::limit::Demand;
 use crate::syslog::frame::BodyError;
 use crate::syslog::frame::BodyFrames;
 use crate::syslog::message::Message;
-use crate::syslog::parse::{parse_any, without_token};
 
 /// Whose request it is, checked.
 pub(crate) enum Sender {
@@ -185,8 +185,7 @@ impl<'b> Body<'b> {
         match self.sender {
             Sender::Token { token, target } => {
                 let source = target.source().as_str().as_bytes();
-                let message = parse_any(frame, source, self.time.arrival);
-                let message = without_token(message, token, source);
+                let message = message_of_channel(frame, token, source, &self.time);
                 let message = Message {
                     is_truncated,
                     ..message

@@ -96,6 +96,16 @@ impl Unpacker {
         }
     }
 
+    /// Memory that what came out so far takes.
+    pub(crate) fn bytes_held(&self) -> usize {
+        let bounded = match &self.state {
+            State::Identity(bounded) => bounded,
+            State::Gzip(gzip) => gzip.get_ref(),
+            State::Zstd(zstd) => &zstd.out,
+        };
+        bounded.bytes.capacity()
+    }
+
     /// What came out, all having arrived.
     pub(crate) fn finish(self) -> Result<Vec<u8>, UnpackError> {
         match self.state {

@@ -267,11 +267,6 @@ impl Router {
         assert!(status.unwrap().success());
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id().unwrap()
-    }
-
     /// Asks it to end and waits until it has, with exit code 0.
     pub async fn stop(mut self) {
         self.signal("TERM");
