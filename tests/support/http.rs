@@ -72,10 +72,8 @@ pub async fn request(
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     head.push_str("\r\n");
-    socket
-        .write_all(&[head.as_bytes(), body].concat())
-        .await
-        .unwrap();
+    // A server that refuses by the head closes before it has read the body.
+    let _refused = socket.write_all(&[head.as_bytes(), body].concat()).await;
     let mut bytes = Vec::new();
     // A server that refuses a body early may reset the connection after its answer.
     if socket.read_to_end(&mut bytes).await.is_err() {
