@@ -144,6 +144,10 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How long the body of an answer whose status is known may hold up the next batch.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long a syslog drain's first batch on a TLS connection waits for a sign that the destination
+/// takes the drain's certificate: longer than most round trips.
+pub const ACCEPT_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// How long a syslog drain that closes its connection waits for the destination to close too.
 pub const CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,7 @@
 //! The ledger: under random load, random reader speeds, failing and hanging destinations,
 //! `accepted = delivered + reported lost` holds for every drain and every tail, exactly, and each
 //! connection's messages keep their order. Counted at the sinks, from what they answered with 2xx.
+//! Where the channel waits for its drains, nothing is lost that no destination refused.
 //!
 //! The seed of a run is printed; `LEDGER_SEED=N` runs it again.
 #![allow(
@@ -26,8 +27,10 @@ use support::http;
 use support::sinks::HttpSink;
 use support::sinks::Reply;
 use support::sinks::SyslogSink;
+use support::sinks::cut_frames;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 
 /// SplitMix64: small, seeded, good enough to shake things.
@@ -104,8 +107,15 @@ async fn send_http(to: SocketAddr, token: String, sender: u64, mut random: Rando
             ("Authorization", authorization.as_str()),
             ("Content-Type", "application/logplex-1"),
         ];
-        let answer = http::request(to, "POST", "/logs", &headers, &body).await;
-        assert_eq!(answer.status, 204, "{answer:?}");
+        loop {
+            let answer = http::request(to, "POST", "/logs", &headers, &body).await;
+            if answer.status == 204 {
+                break;
+            }
+            // The channel waits for its drains.
+            assert_eq!(answer.status, 429, "{answer:?}");
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -179,6 +189,26 @@ fn tally_frames<'a>(frames: impl Iterator<Item = &'a String>) -> Tally {
     tally
 }
 
+/// Moves the whole chunks in `raw` to `lines`; says whether the last one was there.
+fn take_chunks(raw: &mut Vec<u8>, lines: &mut String) -> bool {
+    let mut used = 0;
+    while let Some(line) = raw[used..].windows(2).position(|w| w == b"\r\n") {
+        let size = std::str::from_utf8(&raw[used..used + line]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let start = used + line + 2;
+        if size == 0 {
+            return true;
+        }
+        let Some(chunk) = raw.get(start..start + size + 2) else {
+            break;
+        };
+        lines.push_str(&String::from_utf8_lossy(&chunk[..size]));
+        used = start + size + 2;
+    }
+    raw.drain(..used);
+    false
+}
+
 /// Reads a tail at its own pace into lines, until told to end by the stream's end.
 async fn follow(
     to: SocketAddr,
@@ -191,15 +221,19 @@ async fn follow(
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut raw = Vec::new();
+    let mut has_head = false;
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = socket.read(&mut buffer).await {
         raw.extend_from_slice(&buffer[..read]);
-        if let Some(end) = raw.windows(4).position(|w| w == b"\r\n\r\n") {
-            let (body, is_whole) = http::dechunk(&raw[end + 4..]);
-            *lines.lock().unwrap() = String::from_utf8_lossy(&body).into_owned();
-            if is_whole {
-                return;
-            }
+        if !has_head {
+            let Some(end) = raw.windows(4).position(|w| w == b"\r\n\r\n") else {
+                continue;
+            };
+            raw.drain(..end + 4);
+            has_head = true;
+        }
+        if take_chunks(&mut raw, &mut lines.lock().unwrap()) {
+            return;
         }
         if is_slow {
             for _ in 0..random.below(50) {
@@ -209,14 +243,58 @@ async fn follow(
     }
 }
 
+/// A syslog destination that reads slowly and now and then says that it has had enough: it ends its
+/// side, reads on to the end of the drain's, and takes the next connection.
+async fn fickle(listener: TcpListener, mut random: Random, frames: Arc<Mutex<Vec<String>>>) {
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let mut bytes = Vec::new();
+        let mut left = random.below(2_000_000) as usize;
+        let mut is_open = true;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let room = 1 + random.below(64 * 1024 - 1) as usize;
+            let Ok(read @ 1..) = socket.read(&mut buffer[..room]).await else {
+                break;
+            };
+            bytes.extend_from_slice(&buffer[..read]);
+            let (whole, used) = cut_frames(&bytes);
+            bytes.drain(..used);
+            frames.lock().unwrap().extend(whole);
+            for _ in 0..random.below(100) {
+                tokio::task::yield_now().await;
+            }
+            left = left.saturating_sub(read);
+            if left == 0 && is_open {
+                is_open = false;
+                socket.shutdown().await.unwrap();
+            }
+        }
+        assert!(bytes.is_empty(), "a connection ended inside a frame");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_accepted_is_delivered_or_told() {
+    run("lose", "524288").await;
+}
+
+/// Half of the budget is for what senders had under way when they were told to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_senders_waited_for_is_delivered_or_refused() {
+    run("wait", "4194304").await;
+}
+
+async fn run(when_full: &str, channel_bytes_max: &str) {
     let mut random = Random(seed());
     let router = Router::start_with(&[
-        ("channel_bytes_max", "524288"),
+        ("channel_bytes_max", channel_bytes_max),
+        ("when_full", when_full),
+        ("wait_max", "1h"),
         ("retry_delay_min", "1ms"),
         ("retry_delay_max", "20ms"),
         ("drain_request_timeout", "200ms"),
+        // A write that is given up comes again: messages would come twice.
+        ("drain_write_timeout", "1h"),
     ])
     .await;
     let token = router.channel("app").await;
@@ -230,6 +308,11 @@ async fn what_was_accepted_is_delivered_or_told() {
     }
     let syslog = SyslogSink::start().await;
     drains.push(router.drain("app", &syslog.url(), "").await);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("syslog://{}", listener.local_addr().unwrap());
+    drains.push(router.drain("app", &url, "").await);
+    let fickle_frames = Arc::new(Mutex::new(Vec::new()));
+    let fickle_sink = tokio::spawn(fickle(listener, random.clone(), Arc::clone(&fickle_frames)));
 
     let mut tails = Vec::new();
     for is_slow in [false, true] {
@@ -268,13 +351,17 @@ async fn what_was_accepted_is_delivered_or_told() {
     }
     let sent = (SENDERS + 1) * MESSAGES_EACH;
 
-    // Let every drain catch up; then one more message carries each one's last loss report out.
-    settle(&router, &drains, sent).await;
-    router
-        .send_tcp(&support::message(&token, "s99 n0 the last one"))
-        .await;
-    let accepted = settle(&router, &drains, sent + 1).await;
-    let notices = accepted - sent - 1;
+    // Let every drain catch up; then further messages carry each one's last loss report out, until
+    // none of those is refused.
+    let mut accepted = settle(&router, &drains, sent).await;
+    let mut further = 0;
+    while further == 0 || !is_all_reported(&router, &drains).await {
+        let text = format!("s99 n{further} the last one");
+        router.send_tcp(&support::message(&token, &text)).await;
+        further += 1;
+        accepted = settle(&router, &drains, accepted + 1).await;
+    }
+    let notices = accepted - sent - further;
     println!("accepted {accepted}, of them {notices} notices of the router");
 
     for (drain, sink) in drains.iter().zip(&http_sinks) {
@@ -297,17 +384,36 @@ async fn what_was_accepted_is_delivered_or_told() {
         );
         assert_eq!(tally.total(), accepted, "drain {drain}: {status}");
     }
-    let frames = syslog.frames_until(1).await;
-    let tally = tally_frames(frames.iter());
-    println!(
-        "syslog: {} delivered, {} told lost",
-        tally.messages, tally.told
-    );
-    assert_eq!(tally.total(), accepted);
+    // What is written may still be on its way to them.
+    for (name, read) in [
+        ("syslog", &(|| syslog.frames()) as &dyn Fn() -> Vec<String>),
+        ("fickle syslog", &|| fickle_frames.lock().unwrap().clone()),
+    ] {
+        let tally = support::until(name, || {
+            let tally = tally_frames(read().iter());
+            (accepted <= tally.total()).then_some(tally)
+        })
+        .await;
+        println!(
+            "{name}: {} delivered, {} told lost",
+            tally.messages, tally.told
+        );
+        assert_eq!(tally.total(), accepted, "{name}");
+    }
+    assert!(!fickle_sink.is_finished(), "it found a frame cut off");
+    if when_full == "wait" {
+        for drain in &drains {
+            let status = router.drain_status("app", *drain).await;
+            assert_eq!(status["lost"]["lapped"], 0, "drain {drain}: {status}");
+        }
+    }
 
     let fast = Arc::clone(&tails[0].1);
+    let last_text = format!("n{} the last one", further - 1);
     support::until("the last message at the fast tail", || {
-        fast.lock().unwrap().contains("the last one").then_some(())
+        let lines = fast.lock().unwrap();
+        let last = lines.len().saturating_sub(1_000);
+        lines.get(last..)?.contains(&last_text).then_some(())
     })
     .await;
     // The end of the router ends the tails cleanly, with all that they had yet to write.
@@ -326,6 +432,22 @@ async fn what_was_accepted_is_delivered_or_told() {
     }
 }
 
+/// Whether each drain's destination was told of all its losses.
+async fn is_all_reported(router: &Router, drains: &[u64]) -> bool {
+    for drain in drains {
+        let status = router.drain_status("app", *drain).await;
+        if status["reported"].as_u64() != Some(lost(&status)) {
+            return false;
+        }
+    }
+    true
+}
+
+fn lost(status: &serde_json::Value) -> u64 {
+    let counts = status["lost"].as_object().unwrap().values();
+    counts.map(|count| count.as_u64().unwrap()).sum()
+}
+
 /// Waits until each drain has delivered or lost all that was accepted, at least `count`; gives
 /// how many that were, notices included.
 async fn settle(router: &Router, drains: &[u64], count: u64) -> u64 {
@@ -333,15 +455,9 @@ async fn settle(router: &Router, drains: &[u64], count: u64) -> u64 {
     support::until_async("all drains at the end", async || {
         for (total, drain) in totals.iter_mut().zip(drains) {
             let status = router.drain_status("app", *drain).await;
-            let lost: u64 = status["lost"]
-                .as_object()
-                .unwrap()
-                .values()
-                .map(|v| v.as_u64().unwrap())
-                .sum();
             let lag = status["lag_messages"].as_u64().unwrap();
             *total = if lag == 0 {
-                status["delivered"].as_u64().unwrap() + lost
+                status["delivered"].as_u64().unwrap() + lost(&status)
             } else {
                 0
             };

@@ -104,11 +104,14 @@ pub fn certificate_fault(error: &io::Error) -> Option<String> {
         rustls::Error::InvalidCertificate(_)
             | rustls::Error::NoCertificatesPresented
             | rustls::Error::AlertReceived(
-                AlertDescription::BadCertificate
+                AlertDescription::AccessDenied
+                    | AlertDescription::BadCertificate
                     | AlertDescription::CertificateExpired
                     | AlertDescription::CertificateRequired
                     | AlertDescription::CertificateRevoked
                     | AlertDescription::CertificateUnknown
+                    // A signature that does not fit: of an authority with the right name only.
+                    | AlertDescription::DecryptError
                     | AlertDescription::UnknownCA
                     | AlertDescription::UnsupportedCertificate
             )

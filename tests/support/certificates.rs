@@ -2,6 +2,7 @@
 //! anew for each test.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
@@ -9,6 +10,13 @@ use rcgen::ExtendedKeyUsagePurpose;
 use rcgen::IsCa;
 use rcgen::Issuer;
 use rcgen::KeyPair;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use tokio_rustls::TlsAcceptor;
 
 /// The files of one test.
 pub struct Certificates {
@@ -71,6 +79,29 @@ impl Certificates {
     pub fn client_pems(&self) -> (String, String) {
         let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
         (read("client.pem"), read("client.key"))
+    }
+
+    /// A TLS server with the server's certificate; `demands_client` makes it want a client's that
+    /// the authority signed.
+    pub fn acceptor(&self, demands_client: bool) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = if demands_client {
+            let mut roots = RootCertStore::empty();
+            let ca = CertificateDer::from_pem_file(self.ca_file()).unwrap();
+            roots.add(ca).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let chain = vec![CertificateDer::from_pem_file(self.certificate_file()).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(self.key_file()).unwrap();
+        let config = builder.with_single_cert(chain, key).unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// Configuration keys that name the server's certificate for syslog.

@@ -181,6 +181,25 @@ impl Stream {
         }
     }
 
+    /// As `until`, for bodies that are no text.
+    pub async fn bytes_until(&mut self, what: &str, is_so: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let deadline = tokio::time::Instant::now() + super::PATIENCE;
+        loop {
+            if let Some(end) = self.raw.windows(4).position(|w| w == b"\r\n\r\n") {
+                let (body, _) = dechunk(&self.raw[end + 4..]);
+                if is_so(&body) {
+                    return body;
+                }
+            }
+            let mut buffer = vec![0; 64 * 1024];
+            let read = tokio::time::timeout_at(deadline, self.socket.read(&mut buffer)).await;
+            let read = read.unwrap_or_else(|_| panic!("{what} did not come"));
+            let read = read.unwrap();
+            assert!(0 < read, "the stream ended before {what}");
+            self.raw.extend_from_slice(&buffer[..read]);
+        }
+    }
+
     /// Reads to the end of the body; gives it and whether it ended cleanly (last chunk).
     pub async fn rest(mut self) -> (String, bool) {
         let deadline = tokio::time::Instant::now() + super::PATIENCE;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use tokio::io::AsyncBufReadExt;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 /// One POST as it came.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct Post {
     pub body: Vec<u8>,
     /// Status that it was answered with; 0 when there was no answer.
     pub status: u16,
+    /// Which connection it came on, from 1.
+    pub connection: usize,
 }
 
 impl Post {
@@ -47,6 +52,8 @@ pub enum Reply {
     Close,
     /// Never answers.
     Hang,
+    /// Answers 204 once it gets a permit.
+    Held(Arc<Semaphore>),
 }
 
 impl Reply {
@@ -62,26 +69,60 @@ pub struct HttpSink {
     pub address: SocketAddr,
     posts: Arc<Mutex<Vec<Post>>>,
     script: Arc<Mutex<VecDeque<Reply>>>,
+    closed: Arc<Mutex<Vec<usize>>>,
 }
 
 impl HttpSink {
     /// Starts one.
     pub async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_with("127.0.0.1:0", None, script).await
+    }
+
+    /// Starts one at `address` (port 0: any), behind TLS when there is an acceptor.
+    pub async fn start_with(
+        address: &str,
+        tls: Option<TlsAcceptor>,
+        script: impl IntoIterator<Item = Reply>,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let posts = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
-        let (seen, replies) = (Arc::clone(&posts), Arc::clone(&script));
+        let closed = Arc::new(Mutex::new(Vec::new()));
+        let (seen, replies, ended) = (Arc::clone(&posts), Arc::clone(&script), Arc::clone(&closed));
         tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, Arc::clone(&seen), Arc::clone(&replies)));
+            for connection in 1.. {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (seen, replies, ended, tls) = (
+                    Arc::clone(&seen),
+                    Arc::clone(&replies),
+                    Arc::clone(&ended),
+                    tls.clone(),
+                );
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(socket, connection, seen, replies).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(socket).await {
+                                serve(stream, connection, seen, replies).await;
+                            }
+                        }
+                    }
+                    ended.lock().unwrap().push(connection);
+                });
             }
         });
         Self {
             address,
             posts,
             script,
+            closed,
         }
+    }
+
+    /// The connections that have ended, in the order of their ends.
+    pub fn closed(&self) -> Vec<usize> {
+        self.closed.lock().unwrap().clone()
     }
 
     /// Its URL.
@@ -124,7 +165,8 @@ impl HttpSink {
 }
 
 async fn serve(
-    socket: TcpStream,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    connection: usize,
     posts: Arc<Mutex<Vec<Post>>>,
     script: Arc<Mutex<VecDeque<Reply>>>,
 ) {
@@ -133,11 +175,15 @@ async fn serve(
         let Some(mut post) = read_post(&mut stream).await else {
             return;
         };
+        post.connection = connection;
         let reply = script
             .lock()
             .unwrap()
             .pop_front()
             .unwrap_or_else(|| Reply::status(204));
+        if let Reply::Held(_) = &reply {
+            post.status = 204;
+        }
         if let Reply::Raw(bytes) = &reply {
             post.status = bytes
                 .split(' ')
@@ -153,12 +199,24 @@ async fn serve(
                 }
             }
             Reply::Close => return,
-            Reply::Hang => std::future::pending().await,
+            Reply::Held(permits) => {
+                permits.acquire().await.unwrap().forget();
+                let answer = b"HTTP/1.1 204 X\r\nContent-Length: 0\r\n\r\n";
+                if stream.get_mut().write_all(answer).await.is_err() {
+                    return;
+                }
+            }
+            // Until the peer has had enough.
+            Reply::Hang => {
+                let mut rest = [0; 1024];
+                while stream.read(&mut rest).await.is_ok_and(|count| 0 < count) {}
+                return;
+            }
         }
     }
 }
 
-async fn read_post(stream: &mut BufReader<TcpStream>) -> Option<Post> {
+async fn read_post(stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>) -> Option<Post> {
     let mut head = String::new();
     loop {
         let mut line = String::new();
@@ -174,6 +232,7 @@ async fn read_post(stream: &mut BufReader<TcpStream>) -> Option<Post> {
         head,
         body: Vec::new(),
         status: 0,
+        connection: 0,
     };
     let length: usize = post.header("content-length")?.trim().parse().ok()?;
     post.body.resize(length, 0);
@@ -186,27 +245,49 @@ pub struct SyslogSink {
     /// Where it listens.
     pub address: SocketAddr,
     bytes: Arc<Mutex<Vec<u8>>>,
+    connections: Arc<Mutex<(usize, usize)>>,
 }
 
 impl SyslogSink {
     /// Starts one.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_with("127.0.0.1:0", None).await
+    }
+
+    /// Starts one at `address` (port 0: any), behind TLS when there is an acceptor.
+    pub async fn start_with(address: &str, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let bytes = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&bytes);
+        let connections = Arc::new(Mutex::new((0, 0)));
+        let (seen, counts) = (Arc::clone(&bytes), Arc::clone(&connections));
         tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let seen = Arc::clone(&seen);
+            while let Ok((socket, _)) = listener.accept().await {
+                counts.lock().unwrap().0 += 1;
+                let (seen, counts, tls) = (Arc::clone(&seen), Arc::clone(&counts), tls.clone());
                 tokio::spawn(async move {
-                    let mut buffer = vec![0; 64 * 1024];
-                    while let Ok(read @ 1..) = socket.read(&mut buffer).await {
-                        seen.lock().unwrap().extend_from_slice(&buffer[..read]);
+                    match tls {
+                        None => read_all(socket, seen).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(socket).await {
+                                read_all(stream, seen).await;
+                            }
+                        }
                     }
+                    counts.lock().unwrap().1 += 1;
                 });
             }
         });
-        Self { address, bytes }
+        Self {
+            address,
+            bytes,
+            connections,
+        }
+    }
+
+    /// How many connections were made, and how many of them have ended.
+    pub fn connections(&self) -> (usize, usize) {
+        *self.connections.lock().unwrap()
     }
 
     /// Its URL.
@@ -220,6 +301,11 @@ impl SyslogSink {
     }
 
     /// The bytes so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
+    }
+
+    /// The bytes so far, as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
@@ -231,6 +317,13 @@ impl SyslogSink {
             (count <= frames.len()).then_some(frames)
         })
         .await
+    }
+}
+
+async fn read_all(mut stream: impl AsyncRead + Unpin, seen: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        seen.lock().unwrap().extend_from_slice(&buffer[..read]);
     }
 }
 

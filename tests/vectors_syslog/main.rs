@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod differences;
 mod framing;
 mod go_syslog;
 mod notices;

@@ -29,6 +29,7 @@ use crate::egress::drain::outcome::{Failure, Outcome, judge};
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::sink::Around;
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_WAIT_MAX, HTTP_HEAD_BYTES_MAX};
+use crate::net::trust::certificate_fault;
 use crate::registry::Compression;
 
 /// The sink of `http://` and `https://` drains.
@@ -120,6 +121,11 @@ impl HttpSink {
                 self.close();
                 match failure {
                     Failure::Http(error) if was_used && ended_unanswered(&error) => Outcome::Stale,
+                    Failure::Http(error) => match io_error(&error).and_then(certificate_fault) {
+                        // TLS 1.3: a peer that does not like our certificate says so here.
+                        Some(fault) => Failure::Certificate(fault).into(),
+                        None => Failure::Http(error).into(),
+                    },
                     failure => failure.into(),
                 }
             }
@@ -212,20 +218,22 @@ async fn is_drained(mut body: Incoming) -> bool {
     true
 }
 
+/// The connection's error, if that is what went wrong.
+fn io_error(error: &hyper::Error) -> Option<&io::Error> {
+    error.source()?.downcast_ref()
+}
+
 /// Whether the connection ended before the answer did, which on a connection kept from before
 /// means that the peer had given it up.
 fn ended_unanswered(error: &hyper::Error) -> bool {
-    let is_reset = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::BrokenPipe
-            )
-        });
+    let is_reset = io_error(error).is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        )
+    });
     is_reset || error.is_canceled() || error.is_incomplete_message() || error.is_closed()
 }
 

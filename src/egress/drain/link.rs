@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::Poll;
 
+use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -15,7 +16,7 @@ use crate::clock;
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::outcome::Failure;
 use crate::egress::drain::plan::Plan;
-use crate::limits::CLOSE_WAIT_MAX;
+use crate::limits::{ACCEPT_WAIT_MAX, CLOSE_WAIT_MAX};
 use crate::net::connect::connect_tcp;
 use crate::net::trust::{Trusts, certificate_fault};
 
@@ -23,17 +24,31 @@ use crate::net::trust::{Trusts, certificate_fault};
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {
     /// The socket below.
     fn socket(&self) -> &TcpStream;
+
+    /// Whether the peer has shown that it takes us. In TLS 1.3 our side of the handshake ends before
+    /// the peer has looked at our certificate, or missed it; session tickets are the first sign.
+    fn is_accepted(&self) -> bool;
 }
 
 impl Wire for TcpStream {
     fn socket(&self) -> &TcpStream {
         self
     }
+
+    fn is_accepted(&self) -> bool {
+        true
+    }
 }
 
 impl Wire for TlsStream<TcpStream> {
     fn socket(&self) -> &TcpStream {
         self.get_ref().0
+    }
+
+    fn is_accepted(&self) -> bool {
+        let session = self.get_ref().1;
+        session.protocol_version() != Some(ProtocolVersion::TLSv1_3)
+            || 0 < session.tls13_tickets_received()
     }
 }
 
@@ -103,12 +118,12 @@ impl Age {
 }
 
 /// How a connection was ended by the peer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum End {
     /// It said that nothing more will come from it.
     Closed,
     /// It, or something on the way, broke it off: not everything written was read.
-    Broken,
+    Broken(io::Error),
 }
 
 /// Waits until the peer ends a connection that it has nothing to say on; what it says is thrown
@@ -144,8 +159,27 @@ pub(crate) async fn ended_already(wire: &mut dyn Wire) -> Option<End> {
     // A reset that follows a close does not show in reads, only here.
     match wire.socket().take_error() {
         Ok(None) => Some(end),
-        Ok(Some(_)) | Err(_) => Some(End::Broken),
+        Ok(Some(error)) | Err(error) => Some(match end {
+            End::Closed => End::Broken(error),
+            End::Broken(_) => end,
+        }),
     }
+}
+
+/// Waits until the peer has shown that it takes us or has ended the connection, at most
+/// `ACCEPT_WAIT_MAX`: not every peer gives a sign. Says how it ended, if it has.
+pub(crate) async fn refused(wire: &mut dyn Wire) -> Option<End> {
+    let sign = std::future::poll_fn(|cx| {
+        loop {
+            match poll_discard(wire, cx) {
+                Poll::Ready(Some(end)) => return Poll::Ready(Some(end)),
+                Poll::Ready(None) => {}
+                Poll::Pending if wire.is_accepted() => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    timeout(ACCEPT_WAIT_MAX, sign).await.ok().flatten()
 }
 
 /// Ends a connection so that the peer gets all that was written: says that nothing follows, and
@@ -171,7 +205,7 @@ fn poll_discard(wire: &mut dyn Wire, cx: &mut std::task::Context<'_>) -> Poll<Op
             Ok(()) => buffer.filled().is_empty().then_some(End::Closed),
             // TLS that ends without saying so is common, and no sign of a loss.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(End::Closed),
-            Err(_) => Some(End::Broken),
+            Err(error) => Some(End::Broken(error)),
         })
 }
 

@@ -1,5 +1,7 @@
 //! How a try ended.
 
+use std::error::Error as _;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -66,7 +68,7 @@ pub(crate) enum Failure {
     #[error("the destination answered {0}")]
     Status(u16),
     /// No answer that is HTTP, or the connection ended before there was one.
-    #[error("no valid answer: {0}")]
+    #[error("no valid answer: {}", WithCause(.0))]
     Http(hyper::Error),
     /// The connection failed.
     #[error("the connection failed: {0}")]
@@ -82,6 +84,19 @@ pub(crate) enum Failure {
         /// The time it was given.
         timeout: Duration,
     },
+}
+
+/// An error and what is behind it, which its own text leaves out.
+struct WithCause<'e>(&'e hyper::Error);
+
+impl fmt::Display for WithCause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(error) = self;
+        match error.source() {
+            Some(source) => write!(f, "{error}: {source}"),
+            None => write!(f, "{error}"),
+        }
+    }
 }
 
 impl Failure {

@@ -6,6 +6,8 @@
 //! unread in its buffers, is all that can be counted and not be there. A batch cut off by an error is
 //! written again as a whole: the peer may see some of its messages twice, and none of them never.
 
+use std::io;
+
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{sleep_until, timeout};
 
@@ -52,16 +54,13 @@ impl SyslogSink {
         let Some(connection) = &mut self.connection else {
             return Failure::Closed.into();
         };
-        if link::ended_already(connection.wire.as_mut())
-            .await
-            .is_some()
-        {
+        if let Some(end) = link::ended_already(connection.wire.as_mut()).await {
             let was_used = connection.was_used;
             self.close();
-            return if was_used {
-                Outcome::Stale
-            } else {
-                Failure::Closed.into()
+            return match end {
+                _ if was_used => Outcome::Stale,
+                End::Closed => Failure::Closed.into(),
+                End::Broken(error) => broken(error).into(),
             };
         }
         let write = async {
@@ -72,20 +71,25 @@ impl SyslogSink {
         let failure = match timeout(settings.write_timeout, write).await {
             Ok(Ok(())) => {
                 connection.age.touch();
-                connection.was_used = true;
-                let end = link::ended_already(connection.wire.as_mut()).await;
+                let is_first = !std::mem::replace(&mut connection.was_used, true);
+                let wire = connection.wire.as_mut();
+                let end = if is_first && !wire.is_accepted() {
+                    link::refused(wire).await
+                } else {
+                    link::ended_already(wire).await
+                };
                 if end.is_some() {
                     self.close();
                 }
                 return match end {
-                    Some(End::Broken) => Failure::Closed.into(),
+                    Some(End::Broken(error)) => broken(error).into(),
                     Some(End::Closed) | None => Outcome::Confirmed { status: None },
                 };
             }
-            Ok(Err(error)) => match certificate_fault(&error) {
-                // TLS 1.3: a peer that does not like our certificate says so after the handshake.
-                Some(fault) => Failure::Certificate(fault),
-                None => Failure::Io(error),
+            // The peer's word on our certificate may have come before its reset.
+            Ok(Err(error)) => match link::ended_already(connection.wire.as_mut()).await {
+                Some(End::Broken(said)) => broken(said),
+                Some(End::Closed) | None => broken(error),
             },
             Err(_) => Failure::TimedOut {
                 what: "writing",
@@ -126,5 +130,14 @@ impl SyslogSink {
     /// Closes the connection at once.
     pub(crate) fn close(&mut self) {
         self.connection = None;
+    }
+}
+
+/// What a broken connection means. In TLS 1.3 a peer that does not like our certificate says so
+/// only after the handshake.
+fn broken(error: io::Error) -> Failure {
+    match certificate_fault(&error) {
+        Some(fault) => Failure::Certificate(fault),
+        None => Failure::Io(error),
     }
 }
