@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::cast_precision_loss,
     unreachable_pub,
     reason = "a test may stop at the first surprise"
 )]
@@ -21,12 +22,12 @@ use support::Router;
 use support::http::Stream;
 use support::sinks::HttpSink;
 use support::sinks::SyslogSink;
-use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 const APP: &str = "t.02c4f351-f575-4bfe-af85-ee60a2160f25";
 const HEROKU: &str = "t.ef50eddf-2351-4e82-bb10-e7bf0abf16b3";
+const RECEIVED: &str = "logboom_received_bytes_total{input=\"tcp\"}";
 const DRAIN: &str = "d.3148ce20-9113-4b72-a085-62504209a446";
 
 /// A text, or bytes in base64 where a text cannot hold them.
@@ -93,6 +94,8 @@ struct Rig {
     drain: String,
     tail: Stream,
     seen: [usize; 3],
+    /// Inputs of former cases.
+    open: Vec<TcpStream>,
 }
 
 impl Rig {
@@ -127,11 +130,13 @@ impl Rig {
             drain,
             tail,
             seen: [0; 3],
+            open: Vec::new(),
         }
     }
 
     /// Sends `chunks` over a connection of their own and gives what each output got for them.
     async fn outputs(&mut self, chunks: &[Vec<u8>], number: usize) -> [Vec<u8>; 3] {
+        let before = self.router.metric(RECEIVED).await;
         let mut socket = TcpStream::connect(self.router.syslog_tcp).await.unwrap();
         socket.set_nodelay(true).unwrap();
         // Whole, for a token may lie across chunks.
@@ -143,8 +148,13 @@ impl Rig {
             whole = later;
             tokio::task::yield_now().await;
         }
-        socket.shutdown().await.unwrap();
-        socket.read_to_end(&mut Vec::new()).await.unwrap();
+        let sent = chunks.iter().map(Vec::len).sum::<usize>() as f64;
+        support::until_async("the input", async || {
+            before + sent <= self.router.metric(RECEIVED).await
+        })
+        .await;
+        // Its end would end a frame.
+        self.open.push(socket);
         let mark = format!("mark {number}.");
         self.router
             .send_tcp(&support::message(&self.tokens[0], &mark))
