@@ -4,6 +4,7 @@
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::too_many_lines,
     reason = "a test may stop at the first surprise"
 )]
 
@@ -303,7 +304,7 @@ async fn formats_compressions_and_own_headers() {
             assert_eq!(frames.len(), 1);
             assert_eq!(frames[0].trim_end(), rfc5424, "{options}");
         } else {
-            assert_eq!(frames, [logplex.clone()], "{options}");
+            assert_eq!(frames, std::slice::from_ref(&logplex), "{options}");
         }
         if options.contains("X-Key") {
             assert_eq!(post.header("X-Key").as_deref(), Some("s3cret"));
@@ -595,5 +596,23 @@ async fn https_is_verified_and_its_failure_told() {
         assert_eq!(lines.len(), 2, "once a minute: {lines:?}");
         assert!(sink.posts().is_empty());
     }
+    router.stop().await;
+}
+
+/// Without a `ca` of its own a drain trusts what the system trusts.
+#[tokio::test]
+async fn https_trusts_the_systems_roots() {
+    let certificates = Certificates::new();
+    let data = tempfile::tempdir().unwrap();
+    let mut command = support::command(data.path());
+    command.env("SSL_CERT_FILE", certificates.ca_file());
+    let router = Router::start_from(command).await;
+    let token = router.channel("app").await;
+    let tls = Some(certificates.acceptor(false));
+    let sink = HttpSink::start_with("127.0.0.1:0", tls, []).await;
+    let url = format!("https://localhost:{}/", sink.address.port());
+    router.drain("app", &url, "").await;
+    router.send_tcp(&message(&token, "over TLS")).await;
+    assert_eq!(sink.frames_until(1).await, [frame("over TLS")]);
     router.stop().await;
 }

@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::too_many_lines,
     reason = "a test may stop at the first surprise"
 )]
 
@@ -595,4 +596,43 @@ async fn the_end_is_bounded_and_flushes_what_can_be() {
     assert_eq!(tries[0].body, tries[1].body);
     let taken: usize = tries[1..].iter().map(|post| post.frames().len()).sum();
     assert_eq!(taken, 5_001);
+}
+
+/// A client that never ends its request costs the drains at most half of the grace period.
+#[tokio::test]
+async fn a_stuck_request_leaves_time_to_flush() {
+    let router = Router::start_with(&[
+        ("shutdown_grace", "8s"),
+        ("retry_delay_min", "1h"),
+        ("retry_delay_max", "1h"),
+    ])
+    .await;
+    let token = router.channel("app").await;
+    let sink = HttpSink::start([Reply::status(500)]).await;
+    let drain = router.drain("app", &sink.url(), "").await;
+    router.send_tcp(&message(&token, "m")).await;
+    router
+        .drain_until("app", drain, |s| !s["next_try"].is_null())
+        .await;
+    let mut socket = TcpStream::connect(router.http).await.unwrap();
+    let head = format!(
+        "POST /logs HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\
+         Content-Type: application/logplex-1\r\nContent-Length: 100\r\n\r\n50 <1",
+        http::basic(&format!("token:{token}"))
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // The answer to a later request shows that the router has read the half one.
+    let got = async || {
+        router
+            .metric("logboom_connections_open{input=\"http\"}")
+            .await
+    };
+    support::until_async("the half request", async || 2.0 <= got().await).await;
+    let began = Instant::now();
+    router.stop().await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(7), "{took:?}");
+    let posts = sink.posts();
+    assert_eq!(posts.len(), 2, "the last try was not made");
+    assert_eq!(posts[1].status, 204);
 }

@@ -236,6 +236,7 @@ impl App {
     }
 
     /// Ends it in order; returns when all has ended. Takes at most `shutdown_grace`, and a moment.
+    /// Requests get at most half of it: a stuck one shall not cost the drains their flush.
     pub async fn stopped(&self) {
         let began = clock::now();
         let grace = *self

@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
@@ -100,13 +101,8 @@ impl HttpSink {
                     tls.clone(),
                 );
                 tokio::spawn(async move {
-                    match tls {
-                        None => serve(socket, connection, seen, replies).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.accept(socket).await {
-                                serve(stream, connection, seen, replies).await;
-                            }
-                        }
+                    if let Some(stream) = opened(socket, tls).await {
+                        serve(stream, connection, seen, replies).await;
                     }
                     ended.lock().unwrap().push(connection);
                 });
@@ -161,6 +157,19 @@ impl HttpSink {
     /// Adds to what it will answer before it goes back to 204.
     pub fn answer_next(&self, replies: impl IntoIterator<Item = Reply>) {
         self.script.lock().unwrap().extend(replies);
+    }
+}
+
+/// A connection, plain or encrypted.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// The connection, once the handshake was well if there is TLS.
+async fn opened(socket: TcpStream, tls: Option<TlsAcceptor>) -> Option<Box<dyn Wire>> {
+    match tls {
+        None => Some(Box::new(socket)),
+        Some(tls) => Some(Box::new(tls.accept(socket).await.ok()?)),
     }
 }
 
@@ -266,13 +275,8 @@ impl SyslogSink {
                 counts.lock().unwrap().0 += 1;
                 let (seen, counts, tls) = (Arc::clone(&seen), Arc::clone(&counts), tls.clone());
                 tokio::spawn(async move {
-                    match tls {
-                        None => read_all(socket, seen).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.accept(socket).await {
-                                read_all(stream, seen).await;
-                            }
-                        }
+                    if let Some(stream) = opened(socket, tls).await {
+                        read_all(stream, seen).await;
                     }
                     counts.lock().unwrap().1 += 1;
                 });

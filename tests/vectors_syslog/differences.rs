@@ -1,7 +1,7 @@
 //! Where the data path of the real Logplex and ours differ, and why.
 
 /// Where we differ: the transcript's name, our HTTP frames' content, and why.
-pub const DIFFERENT: &[(&str, &str, &str)] = &[
+pub(crate) const DIFFERENT: &[(&str, &str, &str)] = &[
     (
         "sd and no message",
         "<134>1 2012-12-10T03:00:48.123456Z host app web.1 - \n",
