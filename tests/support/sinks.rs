@@ -131,6 +131,12 @@ impl HttpSink {
         self.posts.lock().unwrap().clone()
     }
 
+    /// The number of the connection that the last POST came on; 0 when there was none.
+    pub fn newest_connection(&self) -> usize {
+        let posts = self.posts.lock().unwrap();
+        posts.last().map_or(0, |post| post.connection)
+    }
+
     /// All frames so far, in order.
     pub fn frames(&self) -> Vec<String> {
         self.posts().iter().flat_map(Post::frames).collect()
