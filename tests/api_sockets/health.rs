@@ -88,7 +88,7 @@ async fn a_broken_store_is_told_and_its_recovery_too() {
     // A file-size limit stands for a full disk.
     let mut command = Command::new("sh");
     command
-        .args(["-c", r#"trap '' XFSZ; ulimit -S -f 2048; exec "$0" "$@""#])
+        .args(["-c", r#"trap '' XFSZ; ulimit -S -f 8192; exec "$0" "$@""#])
         .arg(plain.get_program())
         .args(plain.get_args())
         .env("LOGBOOM_ADMIN_CREDENTIAL", support::CREDENTIAL)

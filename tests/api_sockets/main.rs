@@ -17,3 +17,4 @@ mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tails;
+mod transcripts;

@@ -11,12 +11,8 @@ use crate::support::until_async;
 
 #[tokio::test]
 async fn every_number_moves() {
-    let keys = [
-        ("frame_bytes_max", "2KiB"),
-        ("channel_bytes_max", "512KiB"),
-        ("rate_messages", "1000"),
-    ];
-    let router = Router::start_with(&keys[..2]).await;
+    let keys = [("frame_bytes_max", "2KiB"), ("channel_bytes_max", "512KiB")];
+    let router = Router::start_with(&keys).await;
     let token = router.channel("app").await;
     let refusing = router.channel("refusing").await;
     let is = async |name: &str, value: f64| {
@@ -57,7 +53,7 @@ async fn every_number_moves() {
     assert_eq!([post(&body).await, post(&body).await], [204, 204]);
     is("logboom_duplicate_requests_total", 1.0).await;
     is(r#"logboom_received_frames_total{input="http"}"#, 1.0).await;
-    is(r#"logboom_received_frames_total{input="udp"}"#, 2.0).await;
+    is(r#"logboom_received_frames_total{input="udp"}"#, 1.0).await;
     is(
         r#"logboom_received_bytes_total{input="udp"}"#,
         datagram.len() as f64,
@@ -97,7 +93,7 @@ async fn every_number_moves() {
     is("logboom_drain_batch_messages_count", 1.0).await;
     is("logboom_drain_batch_messages_sum", 1.0).await;
     is("logboom_drain_request_seconds_count", 1.0).await;
-    assert!(60.0 < router.metric("logboom_drain_batch_bytes_sum").await);
+    assert!(50.0 < router.metric("logboom_drain_batch_bytes_sum").await);
     assert_eq!(
         router
             .metric(r#"logboom_drain_batch_messages_bucket{le="1"}"#)

@@ -122,7 +122,7 @@ async fn the_history_of_v3_counts_what_it_holds() {
         );
         let expected: String = (5 - count..5)
             .map(|number| {
-                format!("58 <134>1 2012-12-10T03:00:48.123456Z host app web.1 - line {number}\n")
+                format!("59 <134>1 2012-12-10T03:00:48.123456Z host app web.1 - line {number}\n")
             })
             .collect();
         assert_eq!(answer.text(), expected, "{query}");
