@@ -201,6 +201,13 @@ async fn v3_channels_and_tokens() {
             ("GET /v3/channels?limit=1", "", 200, r#"{"channels":[{"channel":"a b:c"}],"next":"a b:c"}"#),
             ("GET /v3/channels?limit=1&after=a%20b:c", "", 200, r#"{"channels":[{"channel":"app-1"}],"next":null}"#),
             ("GET /v3/channels?limit=0", "", 400, r#"{"error":"limit must be …"#),
+            ("GET /v3/channels?limit=1&limit=2", "", 400, r#"{"error":"Failed to deserialize query string: duplicate field `limit`"}"#),
+            ("GET /v3/channels/%ff", "", 400, r#"{"error":"Invalid URL: Invalid UTF-8 in `id`"}"#),
+            ("PUT /v3/channels/%C3%A9%F0%9F%98%80", "{}", 201, r#"{"channel":"é😀"}"#),
+            ("PUT /v3/channels/a%2Fb", "{}", 422, r#"{"error":"channel id holds the character '/'…"#),
+            ("PUT /v3/channels/a%00b", "{}", 422, r#"{"error":"channel id holds the character '\\0'…"#),
+            ("GET /v3/channels/a%2Fb", "", 404, r#"{"error":"channel not found"}"#),
+            ("GET /v3/nope", "", 404, r#"{"error":"no such resource"}"#),
             ("DELETE /v3/channels/app-1", "", 204, ""),
             ("DELETE /v3/channels/app-1", "", 404, r#"{"error":"channel not found"}"#),
             ("GET /v3/channels/app-1", "", 404, r#"{"error":"channel not found"}"#),
@@ -360,6 +367,9 @@ async fn nothing_is_looked_at_before_the_credential() {
         ("POST", "/v3/sessions"),
         ("GET", "/v3/channels/app-1/logs"),
         ("GET", "/v3/credentials"),
+        // What is not allowed at all is told to who is known only.
+        ("POST", "/v3/channels/app-1"),
+        ("GET", "/v3/sessions"),
     ] {
         for basic in [
             "local:x",

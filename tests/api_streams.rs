@@ -141,7 +141,7 @@ async fn what_makes_no_session() {
             None => assert_eq!(found, expected),
         }
     }
-    for id in ["00000000-0000-4000-8000-000000000000", "abc", "a.b"] {
+    for id in ["00000000-0000-4000-8000-000000000000", "abc", "a.b", "%ff"] {
         let answer = rig
             .ask_openly("GET", &format!("/sessions/{id}"))
             .answer()

@@ -74,7 +74,9 @@ impl Counts {
     fn lines(&mut self, node_name: &str, rendered: &str) -> Vec<String> {
         let mut lines = Vec::new();
         let mut line = String::new();
-        for (name, value) in rendered.lines().filter_map(sample) {
+        // The recorder has no order of its own; readers find a number at the same place each time.
+        let samples: BTreeMap<String, f64> = rendered.lines().filter_map(sample).collect();
+        for (name, value) in samples {
             let pair = if is_counter(&name) {
                 let before = self.before.insert(name.clone(), value).unwrap_or(0.0);
                 format!(" count#{name}={}", (value - before).max(0.0))

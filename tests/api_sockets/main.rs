@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::too_many_lines,
@@ -10,6 +11,7 @@
 
 mod crash;
 mod health;
+mod history_tables;
 mod metrics;
 mod own_channels;
 mod secrets;
