@@ -100,7 +100,7 @@ async fn every_number_moves() {
             .await,
         1.0
     );
-    // Lost: refused by the destination; and behind, while another does not answer.
+    // Lost: refused by the destination, which makes a drain a failing one.
     let sink = HttpSink::start([Reply::status(400), Reply::Hang]).await;
     router.drain("refusing", &sink.url(), "").await;
     router.send_tcp(&message(&refusing, "refused")).await;
@@ -109,7 +109,12 @@ async fn every_number_moves() {
         1.0,
     )
     .await;
-    router.send_tcp(&message(&refusing, "held")).await;
+    is(r#"logboom_drains{state="failing"}"#, 1.0).await;
+    // Behind: the destination does not answer.
+    let sink = HttpSink::start([Reply::Hang]).await;
+    let hanging = router.channel("hanging").await;
+    router.drain("hanging", &sink.url(), "").await;
+    router.send_tcp(&message(&hanging, "held")).await;
     is(r#"logboom_drains{state="sending"}"#, 1.0).await;
     until_async("lag", async || {
         1.0 <= router.metric("logboom_drain_lag_messages").await
@@ -122,7 +127,7 @@ async fn every_number_moves() {
         router.call("DELETE", "/v3/channels/app", "").await.status,
         204
     );
-    is("logboom_channels", 1.0).await;
+    is("logboom_channels", 2.0).await;
     router.kill().await;
 }
 
