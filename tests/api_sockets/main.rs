@@ -9,6 +9,7 @@
     reason = "a test may stop at the first surprise, and a table is as long as it is"
 )]
 
+mod bodies;
 mod crash;
 mod health;
 mod history_tables;
