@@ -97,7 +97,7 @@ impl Log {
             let record = Record {
                 seq: cursor.seq(),
                 arrival: view.arrival,
-                message: view.message,
+                message: view.message(),
             };
             if visit(record).is_break() {
                 break;

@@ -32,6 +32,8 @@ pub(crate) struct Layout<'a> {
     fields: [&'a [u8]; 5],
     sd: &'a [u8],
     text: &'a [u8],
+    /// Length of the record without its padding.
+    bytes: usize,
     pri: u8,
     is_truncated: bool,
 }
@@ -40,6 +42,9 @@ impl<'a> Layout<'a> {
     /// The layout of `message`. Fields above their bound are cut, structured data above its bound
     /// becomes nil (half of it would be no structured data), and a text that makes the record
     /// greater than any segment is cut; all three mark the record as truncated.
+    ///
+    /// Inlined, so that whoever only measures does not make the message first: see `append_run`.
+    #[inline]
     pub(crate) fn of(message: &'a Message<'_>) -> Self {
         let mut is_truncated = message.is_truncated;
         let mut field = |bytes: &'a [u8]| {
@@ -66,6 +71,7 @@ impl<'a> Layout<'a> {
             fields,
             sd,
             text,
+            bytes: HEADER_BYTES + before + text.len(),
             pri: message.pri.value(),
             is_truncated: is_truncated || text.len() < message.text.len(),
         }
@@ -73,8 +79,7 @@ impl<'a> Layout<'a> {
 
     /// Length of the record without its padding; at most `SEGMENT_BYTES_MAX`.
     pub(crate) fn bytes(&self) -> usize {
-        let parts = self.parts();
-        HEADER_BYTES + parts.iter().map(|part| part.len()).sum::<usize>()
+        self.bytes
     }
 
     /// The bytes after the header, in order.

@@ -75,14 +75,22 @@ pub(crate) enum Step<'s> {
 
 /// A record in its segment.
 pub(crate) struct View<'s> {
-    /// The message.
-    pub(crate) message: Message<'s>,
+    head: u64,
+    field_lengths: u64,
+    body: &'s [u8],
     /// When it arrived.
     pub(crate) arrival: UnixMicros,
     /// Where the next record starts.
     pub(crate) next: Place,
     /// Bytes from this record to the next.
     pub(crate) bytes: usize,
+}
+
+impl<'s> View<'s> {
+    /// The message.
+    pub(crate) fn message(&self) -> Message<'s> {
+        message_of(self.head, self.field_lengths, self.body)
+    }
 }
 
 /// What asking for room came to.
@@ -252,7 +260,9 @@ impl Segment {
             .buffer
             .published(offset + HEADER_BYTES, bytes - HEADER_BYTES);
         Some(View {
-            message: message_of(head, field_lengths, body),
+            head,
+            field_lengths,
+            body,
             arrival: UnixMicros::new(arrival),
             next: self.place(offset + padded(bytes)),
             bytes: padded(bytes),
