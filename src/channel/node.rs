@@ -303,7 +303,7 @@ mod tests {
         let text = vec![b'x'; 100_000];
         channel.append([message(&text); 4].into_iter(), UnixMicros::new(1));
         assert!(channel.is_pressed());
-        let started = tokio::time::Instant::now();
+        let started = clock::now();
         let raise = async {
             tokio::task::yield_now().await;
             node.set_budget(Budget {
