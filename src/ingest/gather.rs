@@ -24,6 +24,7 @@ use crate::syslog::parse::with_source;
 /// A message with what belongs to it beside its fields.
 #[derive(Clone, Copy)]
 struct Entry<'a> {
+    /// Its token, if it has one, is in the APP-NAME and in no other field.
     message: Message<'a>,
     /// Which of the run's parts it belongs to; `DROPPED` when it is over a limit.
     part: u32,
@@ -123,7 +124,7 @@ impl<'a> Gather<'a> {
             part.demand.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         }
         run.entries.push(Entry {
-            message,
+            message: without_token(message),
             part: u32::try_from(part_index).unwrap_or(DROPPED),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         });
@@ -249,23 +250,34 @@ fn part_index(parts: &mut Vec<Part>, target: &Arc<Target>) -> usize {
     parts.len() - 1
 }
 
-/// The message as readers see it: a token in the APP-NAME gives way to its source.
-fn cooked<'m>(message: Message<'m>, target: &'m Target) -> Message<'m> {
+/// The message with its token, should it have one, in the APP-NAME only.
+fn without_token(message: Message<'_>) -> Message<'_> {
     if message.app_name.starts_with(TOKEN_PREFIX) {
-        with_source(
-            message,
-            message.app_name,
-            target.source().as_str().as_bytes(),
-        )
+        with_source(message, message.app_name, message.app_name)
     } else {
         message
+    }
+}
+
+/// The entry's message as readers see it: a token in the APP-NAME gives way to its source.
+#[inline]
+fn cooked<'m>(entry: &'m Entry<'_>, target: &'m Target) -> Message<'m> {
+    let is_token = entry.message.app_name.starts_with(TOKEN_PREFIX);
+    let source = target.source().as_str().as_bytes();
+    Message {
+        app_name: if is_token {
+            source
+        } else {
+            entry.message.app_name
+        },
+        ..entry.message
     }
 }
 
 fn append(run: &Run<'_>, arrival: UnixMicros) -> u64 {
     let messages = run.entries.iter().filter_map(|entry| {
         let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
-        Some(cooked(entry.message, &part.target))
+        Some(cooked(entry, &part.target))
     });
     run.channel()
         .map_or(0, |channel| channel.append(messages, arrival))
@@ -286,7 +298,7 @@ fn copy_to_firehose(run: &Run<'_>, table: &RouteTable, arrival: UnixMicros) {
             let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
             firehose
                 .takes(&part.target)
-                .then(|| cooked(entry.message, &part.target))
+                .then(|| cooked(entry, &part.target))
         });
         to.append(messages, arrival);
     }

@@ -157,17 +157,14 @@ impl<'r> Batch<'r> {
     }
 
     fn take_routed(&mut self, frame: &'r [u8], is_truncated: bool) {
-        let Some(message) = message_with_token(frame, &self.read.time) else {
+        let Some(mut message) = message_with_token(frame, &self.read.time) else {
             self.tally.no_token += 1;
             return;
         };
+        message.is_truncated = is_truncated;
         let Some(target) = self.cache.route(message.app_name, &self.intake.table) else {
             self.tally.unknown_token += 1;
             return;
-        };
-        let message = Message {
-            is_truncated,
-            ..message
         };
         self.gather.push(target, message, frame.len());
     }
@@ -193,9 +190,10 @@ impl<'r> Batch<'r> {
 /// (`logger --rfc3164 -t t.TOKEN`).
 pub(crate) fn message_with_token<'a>(frame: &'a [u8], time: &ReadTime) -> Option<Message<'a>> {
     let has_token = |message: &Message<'_>| message.app_name.starts_with(TOKEN_PREFIX);
-    parse_rfc5424(frame)
-        .filter(has_token)
-        .or_else(|| parse_rfc3164(frame, time.arrival).filter(has_token))
+    match parse_rfc5424(frame) {
+        Some(message) if has_token(&message) => Some(message),
+        _ => parse_rfc3164(frame, time.arrival).filter(has_token),
+    }
 }
 
 /// The message in `frame`, which belongs to the channel of `token` whatever it is. A header with
@@ -220,6 +218,8 @@ pub(crate) struct TokenCache {
     generation: u64,
     /// Empty until the first look-up, so that a silent connection costs nothing.
     slots: Vec<Option<Arc<Target>>>,
+    /// The slot of the last hit: neighbours often have the same token.
+    last: usize,
 }
 
 impl TokenCache {
@@ -236,9 +236,12 @@ impl TokenCache {
         if self.slots.is_empty() {
             self.slots.resize_with(CACHE_SLOTS, || None);
         }
-        let slot = self.slots.get_mut(slot_index(token))?;
-        let is_hit = slot.as_ref().is_some_and(|known| known.is_of(token));
-        if !is_hit {
+        let is_hit = |slot: &Option<Arc<Target>>| slot.as_ref().is_some_and(|t| t.is_of(token));
+        if !self.slots.get(self.last).is_some_and(is_hit) {
+            self.last = slot_index(token);
+        }
+        let slot = self.slots.get_mut(self.last)?;
+        if !is_hit(slot) {
             // An unknown token leaves the slot to the known one.
             *slot = Some(table.route(token)?);
         }
