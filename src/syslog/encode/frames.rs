@@ -21,7 +21,7 @@ use crate::syslog::timestamp;
 /// As Logplex has it: literally `host`, and one dash, MSGID's, with no structured data behind it.
 pub fn logplex_http(message: &Message<'_>, out: &mut Vec<u8>) {
     let time = message.timestamp.as_bytes();
-    let fields = [
+    let fields: [&[u8]; 7] = [
         b" ",
         time,
         b" host ",
@@ -115,8 +115,10 @@ const NIL: &[u8] = b"-";
 
 const NOTHING: &[u8] = b"";
 
-/// Appends `LEN <PRI>1`, the pieces, the text, and a newline unless it ends in one.
-fn write_frame(pri: Pri, pieces: &[&[u8]], text: &[u8], out: &mut Vec<u8>) {
+/// Appends `LEN <PRI>1`, the pieces, the text, and a newline unless it ends in one. Inlined with
+/// the number of pieces known, so that those of one byte are no calls.
+#[inline]
+fn write_frame<const N: usize>(pri: Pri, pieces: &[&[u8]; N], text: &[u8], out: &mut Vec<u8>) {
     let mut pri_digits = Digits::new();
     let pri = pri_digits.write(usize::from(pri.value()));
     let line_end = line_end(text);
