@@ -221,7 +221,7 @@ keys! {
     history_age_max: Duration, Span(SECOND_MS, 3_650 * DAY_MS), given("\"7d\""), Running,
         "Older messages are let go.";
     when_full: WhenFull, WHEN_FULL, given("\"lose\""), Running,
-        "For channels that do not say it themselves: `lose` the oldest messages, or make senders `wait` for the slowest drain.";
+        "For channels that do not say it themselves: `lose` the oldest messages, or make senders `wait` for the slowest drain; datagrams never wait.";
     wait_max: Duration, Span(0, HOUR_MS), given("\"30s\""), Running,
         "How long senders wait at most before messages are lost all the same.";
     ["Sessions and tails"]
