@@ -137,7 +137,6 @@ impl Task {
             () = ended(&self.common, &self.stop, &self.channel) => {}
             () = self.sink.finish() => {}
         }
-        self.sink.close();
         self.board.show(Phase::Idle);
         self.channel.remove_progress(&self.progress);
     }
