@@ -11,12 +11,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::BufReader;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::process::Command;
+use tokio::sync::Notify;
 
 use support::CREDENTIAL;
 use support::Router;
@@ -392,6 +396,50 @@ async fn a_tail_outlives_its_router() {
         router.kill().await.unwrap();
     };
     tokio::time::timeout(support::PATIENCE, work).await.unwrap();
+}
+
+/// Forwards connections to `to`; all that are open are cut whenever `cut` is notified.
+async fn proxy(to: SocketAddr, cut: Arc<Notify>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(to).await.unwrap();
+            let cut = Arc::clone(&cut);
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    () = cut.notified() => {}
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_tail_that_was_cut_misses_and_repeats_nothing() {
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    let cut = Arc::new(Notify::new());
+    let url = format!("http://{}", proxy(router.http, Arc::clone(&cut)).await);
+    let mut child = command(&url, &["logs", "shop", "--tail"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let work = async {
+        for index in 0..16 {
+            let sent = message(&token, &format!("line {index}"));
+            if index % 4 == 3 {
+                // Some come while nobody listens, some to an open tail.
+                cut.notify_waiters();
+            }
+            router.send_tcp(&sent).await;
+            let line = lines.next_line().await.unwrap().unwrap();
+            assert!(line.ends_with(&format!("]: line {index}")), "{line}");
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, work).await.unwrap();
+    router.stop().await;
 }
 
 #[tokio::test]

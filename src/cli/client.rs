@@ -30,6 +30,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use url::ParseError;
 use url::Url;
 
 use crate::cli::account;
@@ -306,9 +307,13 @@ fn base_url(text: &str) -> Result<Url, CliError> {
         value: text.to_owned(),
         reason,
     };
-    let mut url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
+    let begin = || "it must begin with http:// or https://".to_owned();
+    let mut url = Url::parse(text).map_err(|error| match error {
+        ParseError::RelativeUrlWithoutBase => wrong(begin()),
+        other => wrong(other.to_string()),
+    })?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong("it must begin with http:// or https://".to_owned()));
+        return Err(wrong(begin()));
     }
     url.set_query(None);
     url.set_fragment(None);
@@ -460,7 +465,7 @@ mod tests {
             (b"", "Not Found"),
         ] {
             let error = refused("GET /x".to_owned(), StatusCode::NOT_FOUND, body);
-            assert_eq!(error.to_string(), format!("GET /x: {expected} (HTTP 404)"));
+            assert_eq!(error.to_string(), format!("{expected} (GET /x: HTTP 404)"));
             assert_eq!(error.code(), 3);
         }
     }

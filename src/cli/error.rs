@@ -18,8 +18,8 @@ pub(crate) enum CliError {
     /// The async runtime, or its signals, could not be had.
     #[error("the system refused threads or signals: {0}")]
     Runtime(std::io::Error),
-    /// A file that a flag names cannot be read.
-    #[error("cannot read {path}: {source}")]
+    /// A file that a flag names, or a folder that is needed, cannot be had.
+    #[error("cannot use {path}: {source}")]
     File {
         /// The file.
         path: String,
