@@ -1,4 +1,5 @@
-//! Keeps the house in order: modules import downwards only, and files stay small.
+//! Keeps the house in order: modules import downwards only, files stay small and say what they
+//! are, and what must not be written is not.
 //!
 //! Reads the sources as text; `crate::name` anywhere outside comments counts as an import.
 
@@ -69,6 +70,117 @@ fn files_stay_small() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
+/// The one file that may say `unsafe`.
+const UNSAFE_FILE: &str = "src/channel/segment.rs";
+
+#[test]
+fn only_the_segment_is_unsafe() {
+    check_lines("src", |file, line| {
+        let is_said = words(line).any(|word| word == "unsafe");
+        (is_said && !file.ends_with(UNSAFE_FILE))
+            .then(|| format!("`unsafe` belongs into {UNSAFE_FILE}"))
+    });
+    assert!(source_root().join("channel/segment.rs").exists());
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let mut faults = Vec::new();
+    for file in FOLDERS.iter().flat_map(|folder| files(folder)) {
+        if !fs::read_to_string(&file).unwrap().starts_with("//!") {
+            faults.push(format!("{}: begin with a `//!` line", file.display()));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // In pieces, so that this file is not its own fault.
+    let marks = [["TO", "DO"], ["FIX", "ME"], ["X", "XX"], ["HA", "CK"]].map(|m| m.concat());
+    check_texts(|line| {
+        words(line)
+            .find(|word| marks.iter().any(|mark| mark == word))
+            .map(|word| format!("`{word}`: do it, or say why it is as it is"))
+    });
+}
+
+#[test]
+fn no_path_of_one_machine() {
+    let roots = ["home", "root", "work", "Users"].map(|name| format!("/{name}/"));
+    check_texts(|line| {
+        // A URL's path may be called so; a path of the machine has nothing in front of it.
+        let found = roots.iter().find(|root| {
+            line.match_indices(root.as_str()).any(|(at, _)| {
+                let front = line.get(..at).unwrap_or_default();
+                !front.ends_with(|c: char| c.is_alphanumeric() || "}]*_-.:$".contains(c))
+            })
+        });
+        found.map(|root| format!("a path below `{root}`"))
+    });
+}
+
+/// A test that sleeps is slow where it works, and fails where the machine is slower.
+#[test]
+fn tests_do_not_sleep() {
+    // In pieces, so that this file is not its own fault.
+    let sleep = ["::sle", "ep("].concat();
+    check_lines("tests", |_, line| {
+        line.contains(&sleep)
+            .then(|| "wait for an event instead".to_owned())
+    });
+}
+
+/// Folders of the repository with Rust in them.
+const FOLDERS: &[&str] = &["src", "tests", "benches", "fuzz/fuzz_targets"];
+
+/// What else holds sentences or commands.
+const TEXTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Cargo.toml",
+    "check",
+    "clippy.toml",
+    "config/logboom.toml",
+    "deny.toml",
+    "fuzz/Cargo.toml",
+    "tests/peers/install.sh",
+];
+
+/// Shows every line of code below `folder` to `fault`.
+fn check_lines(folder: &str, fault: impl Fn(&Path, &str) -> Option<String>) {
+    let mut faults = Vec::new();
+    for file in files(folder) {
+        for (number, line) in code_lines(&fs::read_to_string(&file).unwrap()) {
+            if let Some(fault) = fault(&file, &line) {
+                faults.push(format!("{}:{number}: {fault}", file.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// Shows every line of every file, comments and tests included, to `fault`.
+fn check_texts(fault: impl Fn(&str) -> Option<String>) {
+    let rust = FOLDERS.iter().flat_map(|folder| files(folder));
+    let texts = TEXTS.iter().map(|name| root().join(name));
+    let mut faults = Vec::new();
+    for file in rust.chain(texts) {
+        let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        for (index, line) in text.lines().enumerate() {
+            if let Some(fault) = fault(line) {
+                faults.push(format!("{}:{}: {fault}", file.display(), index + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
 fn rank(module: &str) -> Option<usize> {
     RANKS.iter().position(|names| names.contains(&module))
 }
@@ -109,13 +221,22 @@ fn imports(line: &str) -> impl Iterator<Item = &str> {
         .filter_map(move |tail| tail.split(ends_name).next())
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn source_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+    root().join("src")
 }
 
 fn sources() -> Vec<PathBuf> {
+    files("src")
+}
+
+/// All Rust files below `folder`.
+fn files(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![source_root()];
+    let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
