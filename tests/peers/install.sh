@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Installs the real peers that tests/peers.rs talks to, where they are missing.
+# Installs the real peers that tests/peers.rs talks to, where they are missing, and a C compiler.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "install.sh: not root and no sudo: install these yourself: ${missing[*]:-$*}" >&2
+        exit 1
+    fi
+}
 
 updated=no
 update_once() {
@@ -17,8 +26,9 @@ update_once() {
 }
 
 missing=()
+# A C compiler links Rust and builds zstd; a minimal machine may have none.
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v logger >/dev/null || missing+=(bsdutils)
-command -v curl >/dev/null || missing+=(curl)
 [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
 [ -e /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so ] || [ -e /usr/lib/aarch64-linux-gnu/rsyslog/lmnsd_ossl.so ] \
     || missing+=(rsyslog-openssl)
