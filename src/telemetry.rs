@@ -204,6 +204,12 @@ impl Telemetry {
         }
     }
 
+    /// Sums up what histograms have recorded. To be called now and then: until then, or until the
+    /// numbers are asked for, every single value is kept.
+    pub fn settle(&self) {
+        self.handle.run_upkeep();
+    }
+
     /// All numbers in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {

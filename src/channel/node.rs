@@ -124,6 +124,7 @@ impl Node {
                 pause(FREE_INTERVAL_MIN, &shutdown).await;
             }
             self.telemetry.segment_bytes.set(self.pool.bytes() as f64);
+            self.telemetry.settle();
         }
     }
 
