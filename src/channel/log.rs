@@ -4,13 +4,13 @@
 //! has got on.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::channel::cursor::{Cursor, ReadOutcome};
 use crate::channel::pool::Pool;
 use crate::channel::record::Record;
 use crate::channel::segment::{Claim, Claimed, Position, Segment};
-use crate::channel::sync::Arc;
+use crate::channel::sync::{Arc, AtomicU64};
 use crate::channel::table::{Table, TableCell};
 use crate::clock::UnixMicros;
 use crate::id::Seq;
