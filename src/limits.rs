@@ -221,6 +221,9 @@ pub const CHANGES_PER_COMMIT_MAX: usize = 64;
 /// Pages of the store's file kept in memory: only start and commits read it.
 pub const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
 
+/// How long a store that failed rests before it is tried again without a change.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
+
 const _: () = assert!(BATCH_BYTES_LIMIT_MIN <= BATCH_BYTES_DEFAULT);
 const _: () = assert!(CHANGES_PER_COMMIT_MAX <= CHANGES_WAITING_MAX);
 

@@ -159,8 +159,10 @@ pub(crate) async fn put(
     sources.sort();
     sources.dedup();
     let patch = patch_of(&object)?;
-    let result = state.control.put_channel(id.clone(), sources, patch).await;
-    let (is_new, tokens) = state.noted(result)?;
+    let (is_new, tokens) = state
+        .control
+        .put_channel(id.clone(), sources, patch)
+        .await?;
     let status = if is_new {
         StatusCode::CREATED
     } else {
@@ -182,8 +184,7 @@ pub(crate) async fn patch(
     body::only(&object, &["no_tail", "no_redis", "when_full", "name"])?;
     let id = known(&state, &id)?.id;
     let patch = patch_of(&object)?;
-    let result = state.control.patch_channel(id, patch).await;
-    let entry = state.noted(result)?;
+    let entry = state.control.patch_channel(id, patch).await?;
     Ok(Json(view(&state, entry)).into_response())
 }
 
@@ -208,7 +209,6 @@ pub(crate) async fn delete(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = known(&state, &id)?.id;
-    let result = state.control.delete_channel(id).await;
-    state.noted(result)?;
+    state.control.delete_channel(id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

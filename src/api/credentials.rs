@@ -100,11 +100,10 @@ pub(crate) async fn create(
         )));
     }
     let secret = given.map(Secret::new);
-    let result = state
+    let (entry, made) = state
         .control
         .create_credential(id, secret, permissions)
-        .await;
-    let (entry, made) = state.noted(result)?;
+        .await?;
     let mut view = CredentialView::of(entry);
     view.secret = made
         .map(|secret| secret.expose().to_owned())
@@ -148,7 +147,6 @@ pub(crate) async fn delete(
             "this credential is the one in use; delete it with another",
         ));
     }
-    let result = state.control.delete_credential(id).await;
-    state.noted(result)?;
+    state.control.delete_credential(id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -174,11 +174,10 @@ pub(crate) async fn create(
     let channel = channels::known(&state, &id)?.id;
     let (url, options) = wanted(object, &DrainOptions::default())?;
     let options = options.unwrap_or_default();
-    let result = state
+    let entry = state
         .control
         .create_drain(channel.clone(), url, options)
-        .await;
-    let entry = state.noted(result)?;
+        .await?;
     let mut response = (StatusCode::CREATED, Json(DrainView::of(&entry))).into_response();
     let base = request::base_url(
         &state,
@@ -202,11 +201,10 @@ pub(crate) async fn put(
     let object = body::object(body).await?;
     let entry = known(&state, &channel, &id)?;
     let (url, options) = wanted(object, &entry.options)?;
-    let result = state
+    let entry = state
         .control
         .update_drain(entry.channel, entry.id, url, options)
-        .await;
-    let entry = state.noted(result)?;
+        .await?;
     Ok(Json(DrainView::of(&entry)).into_response())
 }
 
@@ -216,8 +214,7 @@ pub(crate) async fn delete(
     Path((channel, id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let entry = known(&state, &channel, &id)?;
-    let result = state.control.delete_drain(entry.channel, entry.id).await;
-    state.noted(result)?;
+    state.control.delete_drain(entry.channel, entry.id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

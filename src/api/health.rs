@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use axum::Json;
@@ -16,7 +17,6 @@ use crate::api::error::ApiError;
 use crate::api::error::DISABLED;
 use crate::api::error::STARTING;
 use crate::api::error::STOPPING;
-use crate::control::ControlError;
 use crate::control::Mode;
 
 /// Where in its life the router stands.
@@ -34,13 +34,7 @@ pub enum HealthState {
 /// The router's state as whoever watches it sees it.
 #[derive(Debug, Default)]
 pub struct Health {
-    seen: Mutex<Seen>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    state: HealthState,
-    is_store_broken: bool,
+    state: Mutex<HealthState>,
 }
 
 impl Health {
@@ -52,40 +46,21 @@ impl Health {
 
     /// The router went on to `state`.
     pub fn set(&self, state: HealthState) {
-        self.change(|seen| seen.state = state);
+        *self.held() = state;
     }
 
     /// Where the router stands.
     #[must_use]
     pub fn state(&self) -> HealthState {
-        self.seen().state
+        *self.held()
     }
 
-    /// Remembers whether the store took the last change that reached it.
-    pub fn store_answered(&self, is_broken: bool) {
-        self.change(|seen| seen.is_store_broken = is_broken);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Seen)) {
-        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn seen(&self) -> Seen {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, HealthState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ApiState {
-    /// Passes a change's result on, and lets the health know what it says of the store.
-    pub(crate) fn noted<T>(&self, result: Result<T, ControlError>) -> Result<T, ControlError> {
-        match &result {
-            Ok(_) => self.health.store_answered(false),
-            Err(ControlError::Store(_)) => self.health.store_answered(true),
-            Err(_) => { /* refused before the store was asked */ }
-        }
-        result
-    }
-
     /// Why nothing can be served now, if so.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         match self.health.state() {
@@ -116,7 +91,7 @@ pub(crate) async fn show_v3(State(state): State<Arc<ApiState>>) -> Response {
 }
 
 fn unhealthy(state: &ApiState) -> Option<&'static str> {
-    let is_broken = state.health.seen().is_store_broken;
+    let is_broken = state.control.is_store_broken();
     state
         .refusal()
         .or(is_broken.then_some("the store does not take changes"))

@@ -128,8 +128,7 @@ pub(crate) async fn create_channel(
         }
     };
     let sources = body::sources(&object)?;
-    let result = state.control.create_numbered_channel(name, sources).await;
-    let (entry, tokens) = state.noted(result)?;
+    let (entry, tokens) = state.control.create_numbered_channel(name, sources).await?;
     let created = Created {
         channel_id: NumberOrText::of(&entry.id),
         tokens: TokenMap::of(tokens),
@@ -192,8 +191,11 @@ pub(crate) async fn delete_channel(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let entry = known(&state, &id).ok_or_else(missing)?;
-    let result = state.control.delete_channel(entry.id).await;
-    state.noted(result).map_err(error::in_legacy)?;
+    state
+        .control
+        .delete_channel(entry.id)
+        .await
+        .map_err(error::in_legacy)?;
     Ok("OK".into_response())
 }
 
@@ -203,11 +205,14 @@ pub(crate) async fn delete_channel_v2(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let entry = known(&state, &id).ok_or_else(missing_v2)?;
-    let result = state.control.delete_channel(entry.id).await;
-    state.noted(result).map_err(|error| match error {
-        ControlError::UnknownChannel => missing_v2(),
-        other => error::in_v2(other),
-    })?;
+    state
+        .control
+        .delete_channel(entry.id)
+        .await
+        .map_err(|error| match error {
+            ControlError::UnknownChannel => missing_v2(),
+            other => error::in_v2(other),
+        })?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -226,8 +231,12 @@ pub(crate) async fn create_token(
     };
     let source = Source::new(name)?;
     let entry = known(&state, &id).ok_or_else(missing)?;
-    let result = state.control.create_token(entry.id, source).await;
-    let token = state.noted(result).map_err(error::in_legacy)?.token;
+    let token = state
+        .control
+        .create_token(entry.id, source)
+        .await
+        .map_err(error::in_legacy)?
+        .token;
     Ok((StatusCode::CREATED, String::from(token)).into_response())
 }
 
@@ -243,8 +252,11 @@ pub(crate) async fn create_token_v2(
     };
     let source = Source::new(name)?;
     let entry = known(&state, &id).ok_or_else(|| error::in_v2(ControlError::UnknownChannel))?;
-    let result = state.control.create_token(entry.id, source).await;
-    let token = state.noted(result).map_err(error::in_v2)?;
+    let token = state
+        .control
+        .create_token(entry.id, source)
+        .await
+        .map_err(error::in_v2)?;
     Ok((StatusCode::CREATED, Json(TokenView::of(token))).into_response())
 }
 
@@ -270,11 +282,11 @@ pub(crate) async fn reserve_drain(
         msg: &'static str,
     }
     let entry = known(&state, &id).ok_or_else(missing)?;
-    let result = state
+    let drain = state
         .control
         .create_drain(entry.id, None, DrainOptions::default())
-        .await;
-    let drain = state.noted(result).map_err(error::in_v2)?;
+        .await
+        .map_err(error::in_v2)?;
     let reserved = Reserved {
         id: drain.id,
         token: drain.token,
@@ -292,11 +304,11 @@ pub(crate) async fn create_drain_v2(
     let object = body::object(body).await?;
     let url = destination(&object)?;
     let entry = known(&state, &id).ok_or_else(|| error::in_v2(ControlError::UnknownChannel))?;
-    let result = state
+    let drain = state
         .control
         .create_drain(entry.id, Some(url), DrainOptions::default())
-        .await;
-    let drain = state.noted(result).map_err(error::in_v2)?;
+        .await
+        .map_err(error::in_v2)?;
     Ok((StatusCode::CREATED, Json(DrainView::of(&drain))).into_response())
 }
 
@@ -315,11 +327,11 @@ pub(crate) async fn update_drain_v2(
     if drain.url.as_ref() == Some(&url) {
         return Err(error::in_v2(ControlError::DuplicateDrainUrl));
     }
-    let result = state
+    let drain = state
         .control
         .update_drain(entry.id, drain.id, Some(url), None)
-        .await;
-    let drain = state.noted(result).map_err(error::in_v2)?;
+        .await
+        .map_err(error::in_v2)?;
     Ok((StatusCode::CREATED, Json(DrainView::of(&drain))).into_response())
 }
 
@@ -331,11 +343,14 @@ pub(crate) async fn delete_drain_v2(
     let not_found = || ApiError::missing(NOT_FOUND);
     let entry = known(&state, &id).ok_or_else(not_found)?;
     let drain = drains::of_channel(&state, &entry.id, &drain).ok_or_else(not_found)?;
-    let result = state.control.delete_drain(entry.id, drain.id).await;
-    state.noted(result).map_err(|error| match error {
-        ControlError::UnknownDrain => not_found(),
-        other => error::in_v2(other),
-    })?;
+    state
+        .control
+        .delete_drain(entry.id, drain.id)
+        .await
+        .map_err(|error| match error {
+            ControlError::UnknownDrain => not_found(),
+            other => error::in_v2(other),
+        })?;
     Ok(StatusCode::OK.into_response())
 }
 

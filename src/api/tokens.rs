@@ -71,8 +71,7 @@ pub(crate) async fn create(
         None => return Err(ApiError::bad_request("name is missing")),
     };
     let channel = channels::known(&state, &id)?.id;
-    let result = state.control.create_token(channel, source).await;
-    let entry = state.noted(result)?;
+    let entry = state.control.create_token(channel, source).await?;
     Ok(Json(TokenView::of(entry)).into_response())
 }
 
@@ -84,8 +83,7 @@ pub(crate) async fn delete(
     let channel = channels::known(&state, &id)?.id;
     let tokens = state.directory.tokens_of(&channel);
     let token = chosen(&tokens, &which)?.clone();
-    let result = state.control.delete_token(channel, token).await;
-    state.noted(result)?;
+    state.control.delete_token(channel, token).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

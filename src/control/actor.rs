@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::channel::WhenFull;
 use crate::control::effects;
@@ -13,7 +13,7 @@ use crate::control::effects::Effects;
 use crate::control::error::ControlError;
 use crate::control::rules::Rules;
 use crate::id::{ChannelId, CredentialId};
-use crate::limits::CHANGES_PER_COMMIT_MAX;
+use crate::limits::{CHANGES_PER_COMMIT_MAX, STORE_RETRY};
 use crate::registry::{Change, Directory};
 use crate::store::{Landing, Store, StoreError};
 
@@ -99,6 +99,8 @@ pub(crate) struct Actor<E> {
     when_full: WhenFull,
     /// Changes of a failed commit, until the file tells whether they are in it.
     unsure: Vec<Change>,
+    /// Told whether the store is broken.
+    breaking: watch::Sender<bool>,
 }
 
 impl<E: Effects> Actor<E> {
@@ -108,6 +110,7 @@ impl<E: Effects> Actor<E> {
         effects: E,
         rules: Rules,
         when_full: WhenFull,
+        breaking: watch::Sender<bool>,
     ) -> Self {
         Self {
             store,
@@ -116,13 +119,14 @@ impl<E: Effects> Actor<E> {
             rules,
             when_full,
             unsure: Vec::new(),
+            breaking,
         }
     }
 
     /// Serves requests until nobody can send any more and all are answered.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
         let mut held = None;
-        while let Some(request) = held.take().or_else(|| requests.recv().ok()) {
+        while let Some(request) = held.take().or_else(|| self.next(requests)) {
             match request {
                 Request::Change { subject, plan } => {
                     held = self.serve_batch((subject, plan), requests);
@@ -133,6 +137,36 @@ impl<E: Effects> Actor<E> {
                     if done.send(()).is_err() { /* nobody waits for it */ }
                 }
             }
+        }
+    }
+
+    /// Waits for a request; `None` when nobody can send any more. Mends a broken store meanwhile:
+    /// who asks for the router's health sends no change to a router that is ill.
+    fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
+        while self.store.is_closed() {
+            match requests.recv_timeout(STORE_RETRY) {
+                Ok(request) => return Some(request),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.mend(),
+            }
+        }
+        requests.recv().ok()
+    }
+
+    /// Opens a broken store again. That it opens does not say that it can be written, so an empty
+    /// commit is tried.
+    fn mend(&mut self) {
+        if let Err(error) = self.settle().and_then(|()| self.store.commit(&[])) {
+            tracing::debug!(%error, "the store is still broken");
+        }
+        self.tell_store();
+    }
+
+    fn tell_store(&self) {
+        let is_broken = self.store.is_closed();
+        let was_broken = self.breaking.send_replace(is_broken);
+        if was_broken && !is_broken {
+            tracing::info!("the store works again");
         }
     }
 
@@ -177,6 +211,7 @@ impl<E: Effects> Actor<E> {
             Ok(()) => self.finish(batch),
             Err(error) => refuse(batch, error),
         }
+        self.tell_store();
         held
     }
 
@@ -193,6 +228,8 @@ impl<E: Effects> Actor<E> {
             tracing::error!(%error, changes = changes.len(), "changes could not be stored");
             ControlError::Store(Arc::new(error))
         });
+        // Before the answers: who was refused may ask for the health next.
+        self.tell_store();
         if stored.is_ok() {
             self.follow(&changes);
         } else {
@@ -214,7 +251,11 @@ impl<E: Effects> Actor<E> {
             Landing::Landed => self.follow(&changes),
             Landing::Lost => {}
         }
-        tracing::info!(?landing, changes = changes.len(), "the store works again");
+        tracing::info!(
+            ?landing,
+            changes = changes.len(),
+            "the store was opened again"
+        );
         Ok(())
     }
 

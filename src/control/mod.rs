@@ -99,6 +99,7 @@ struct Shared {
     /// `None` once stopping: the thread ends when it has done what was accepted before.
     queue: Mutex<Option<SyncSender<Request>>>,
     ended: watch::Receiver<bool>,
+    store_broken: watch::Receiver<bool>,
 }
 
 impl Control {
@@ -133,6 +134,7 @@ impl Control {
         let directory = Arc::new(Directory::new(entries));
         let (queue, requests) = sync_channel(CHANGES_WAITING_MAX);
         let (ending, ended) = watch::channel(false);
+        let (breaking, store_broken) = watch::channel(false);
         let file = store.path().to_owned();
         let actor = Actor::new(
             store,
@@ -140,6 +142,7 @@ impl Control {
             effects,
             rules,
             settings.when_full,
+            breaking,
         );
         let runtime = Handle::try_current().ok();
         let run = move || {
@@ -155,6 +158,7 @@ impl Control {
                 mode: AtomicU8::new(settings.mode.code()),
                 queue: Mutex::new(Some(queue)),
                 ended,
+                store_broken,
             }),
         })
     }
@@ -169,6 +173,13 @@ impl Control {
     #[must_use]
     pub fn mode(&self) -> Mode {
         Mode::from_code(self.shared.mode.load(Ordering::Relaxed))
+    }
+
+    /// Whether the store took no change when it was last tried. It is tried again by and by, so
+    /// this ends without a change from outside.
+    #[must_use]
+    pub fn is_store_broken(&self) -> bool {
+        *self.shared.store_broken.borrow()
     }
 
     /// Changes what the door lets through. Changes accepted before are still made.

@@ -186,3 +186,26 @@ async fn after_a_failed_commit_memory_follows_the_file() {
         control.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_broken_store_is_mended_without_a_change() {
+    for (landing, expected) in [(Landing::Landed, 1), (Landing::Lost, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        store.fault = Some(landing);
+        let recorder = Recorder::default();
+        let control =
+            Control::start_with(store, recorder.clone(), ControlSettings::default()).unwrap();
+        assert!(!control.is_store_broken());
+        let put = control.put_channel(channel_id("a"), Vec::new(), ChannelPatch::default());
+        assert!(matches!(put.await, Err(ControlError::Store(_))));
+        assert!(control.is_store_broken());
+        let mut broken = control.shared.store_broken.clone();
+        let mended = broken.wait_for(|&is_broken| !is_broken);
+        let deadline = std::time::Duration::from_secs(30);
+        drop(tokio::time::timeout(deadline, mended).await.unwrap());
+        assert_eq!(control.directory().counts().channels, expected);
+        assert_eq!(recorder.running(), listed(&control));
+        control.stop().await;
+    }
+}
