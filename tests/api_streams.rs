@@ -182,6 +182,27 @@ async fn sessions_expire() {
 }
 
 #[tokio::test]
+async fn a_session_does_not_outlive_its_channel() {
+    let rig = rig().await;
+    let path = session(&rig, "").await;
+    rig.ask("DELETE", "/v3/channels/38")
+        .expect(StatusCode::NO_CONTENT)
+        .await;
+    assert_eq!(rig.ask_openly("GET", &path).answer().await.status, 404);
+    let put = rig.ask("PUT", "/v3/channels/38").json("{}");
+    put.expect(StatusCode::CREATED).await;
+    push_eight(&rig.channel("38"));
+    assert_eq!(rig.ask_openly("GET", &path).answer().await.status, 404);
+    // A change of the channel does not end it.
+    let path = session(&rig, "").await;
+    let put = rig
+        .ask("PUT", "/v3/channels/38")
+        .json(r#"{"tokens":["b"]}"#);
+    assert_eq!(put.answer().await.status, 200);
+    assert_eq!(rig.ask_openly("GET", &path).answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn tails_go_on_and_end_with_their_channel() {
     let rig = rig().await;
     let channel = rig.channel("38");

@@ -120,11 +120,11 @@ fn grant(
     missing: ApiError,
 ) -> Result<(SessionId, bool), ApiError> {
     let entry = wanted(object)?;
-    if state.directory.channel(&entry.channel).is_none() {
+    let Some(channel) = state.directory.channel(&entry.channel) else {
         return Err(missing);
-    }
+    };
     let is_tail = entry.is_tail;
-    match state.sessions.create(entry, clock::now()) {
+    match state.sessions.create(entry, channel.created, clock::now()) {
         Ok(id) => Ok((id, is_tail)),
         Err(full) => Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -210,7 +210,13 @@ pub(crate) async fn fetch(
     let missing = || ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND);
     let Path(id) = id.map_err(|_| missing())?;
     let id = SessionId::parse(&id).ok_or_else(missing)?;
-    let entry = state.sessions.open(id, clock::now()).ok_or_else(missing)?;
+    // A channel deleted and made again is another one: its messages were not granted, and the place
+    // that a reader comes back with is none of its own.
+    let created_of = |channel: &ChannelId| Some(state.directory.channel(channel)?.created);
+    let entry = state
+        .sessions
+        .open(id, created_of, clock::now())
+        .ok_or_else(missing)?;
     let lease = Lease {
         sessions: Arc::clone(&state.sessions),
         id,

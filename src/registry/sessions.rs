@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::UnixMicros;
 use crate::id::ChannelId;
 use crate::id::SessionId;
 use crate::limits::SESSIONS_MAX;
@@ -56,6 +57,8 @@ struct Kept {
 
 struct Held {
     entry: Arc<SessionEntry>,
+    /// When the channel was made: a later one of the same id is another.
+    channel_created: UnixMicros,
     life: Life,
 }
 
@@ -95,11 +98,16 @@ impl Sessions {
         }
     }
 
-    /// Makes a session with a random id.
+    /// Makes a session with a random id, for the channel that was made at `channel_created`.
     ///
     /// # Errors
     /// `SessionsFull` when there is no room.
-    pub fn create(&self, entry: SessionEntry, now: Instant) -> Result<SessionId, SessionsFull> {
+    pub fn create(
+        &self,
+        entry: SessionEntry,
+        channel_created: UnixMicros,
+        now: Instant,
+    ) -> Result<SessionId, SessionsFull> {
         let mut kept = self.kept();
         kept.sweep(now);
         if self.count_max <= kept.by_id.len() {
@@ -110,20 +118,27 @@ impl Sessions {
         kept.due.push_back((until, id));
         let held = Held {
             entry: Arc::new(entry),
+            channel_created,
             life: Life::Unopened { until },
         };
         kept.by_id.insert(id, held);
         Ok(id)
     }
 
-    /// Opens one more stream of session `id`; `None` when it is unknown or expired.
+    /// Opens one more stream of session `id`; `None` when it is unknown or expired, or when its
+    /// channel is not the one that `created_of` tells the time of: nothing has changed then.
     /// Each success must be followed by one `close`.
     #[must_use]
-    pub fn open(&self, id: SessionId, now: Instant) -> Option<Arc<SessionEntry>> {
+    pub fn open(
+        &self,
+        id: SessionId,
+        created_of: impl FnOnce(&ChannelId) -> Option<UnixMicros>,
+        now: Instant,
+    ) -> Option<Arc<SessionEntry>> {
         let mut kept = self.kept();
         kept.sweep(now);
         let held = kept.by_id.get_mut(&id)?;
-        if !held.is_alive(now) {
+        if !held.is_alive(now) || created_of(&held.entry.channel) != Some(held.channel_created) {
             return None;
         }
         let count = match held.life {
@@ -192,6 +207,12 @@ mod tests {
         }
     }
 
+    const MADE: UnixMicros = UnixMicros::new(7);
+
+    fn made(_: &ChannelId) -> Option<UnixMicros> {
+        Some(MADE)
+    }
+
     fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
     }
@@ -201,8 +222,8 @@ mod tests {
         let start = crate::clock::now();
         for (after, is_there) in [(0, true), (299, true), (300, false), (9_999, false)] {
             let sessions = Sessions::new(2);
-            let id = sessions.create(entry(), start).unwrap();
-            let opened = sessions.open(id, start + seconds(after));
+            let id = sessions.create(entry(), MADE, start).unwrap();
+            let opened = sessions.open(id, made, start + seconds(after));
             assert_eq!(opened.is_some(), is_there, "after {after} s");
         }
     }
@@ -211,27 +232,41 @@ mod tests {
     fn an_open_stream_keeps_it_alive_and_five_minutes_more() {
         let start = crate::clock::now();
         let sessions = Sessions::new(2);
-        let id = sessions.create(entry(), start).unwrap();
-        assert!(sessions.open(id, start).is_some());
-        assert!(sessions.open(id, start + seconds(5_000)).is_some());
+        let id = sessions.create(entry(), MADE, start).unwrap();
+        assert!(sessions.open(id, made, start).is_some());
+        assert!(sessions.open(id, made, start + seconds(5_000)).is_some());
         sessions.close(id, start + seconds(5_001));
-        assert!(sessions.open(id, start + seconds(9_000)).is_some());
+        assert!(sessions.open(id, made, start + seconds(9_000)).is_some());
         sessions.close(id, start + seconds(9_001));
         sessions.close(id, start + seconds(9_002));
-        assert!(sessions.open(id, start + seconds(9_301)).is_some());
+        assert!(sessions.open(id, made, start + seconds(9_301)).is_some());
         sessions.close(id, start + seconds(9_302));
-        assert!(sessions.open(id, start + seconds(9_602)).is_none());
-        assert!(sessions.open(SessionId::random(), start).is_none());
+        assert!(sessions.open(id, made, start + seconds(9_602)).is_none());
+        assert!(sessions.open(SessionId::random(), made, start).is_none());
+    }
+
+    #[test]
+    fn a_session_is_for_one_channel_and_not_for_the_next_of_its_id() {
+        let start = crate::clock::now();
+        let sessions = Sessions::new(2);
+        let id = sessions.create(entry(), MADE, start).unwrap();
+        let later = |_: &ChannelId| Some(UnixMicros::new(8));
+        assert!(sessions.open(id, later, start + seconds(100)).is_none());
+        assert!(sessions.open(id, |_| None, start + seconds(299)).is_none());
+        // Neither has prolonged it.
+        assert!(sessions.open(id, made, start + seconds(300)).is_none());
     }
 
     #[test]
     fn room_is_bounded_and_freed() {
         let start = crate::clock::now();
         let sessions = Sessions::new(2);
-        sessions.create(entry(), start).unwrap();
-        sessions.create(entry(), start).unwrap();
-        assert_eq!(sessions.create(entry(), start), Err(SessionsFull));
-        sessions.create(entry(), start + seconds(300)).unwrap();
+        sessions.create(entry(), MADE, start).unwrap();
+        sessions.create(entry(), MADE, start).unwrap();
+        assert_eq!(sessions.create(entry(), MADE, start), Err(SessionsFull));
+        sessions
+            .create(entry(), MADE, start + seconds(300))
+            .unwrap();
         assert_eq!(sessions.count(), 1);
     }
 
