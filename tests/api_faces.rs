@@ -548,6 +548,33 @@ async fn modes_and_health() {
 }
 
 #[tokio::test]
+async fn changes_of_a_drain_at_once_are_all_made() {
+    let rig = Rig::new().await;
+    let put = rig.ask("PUT", "/v3/channels/app").json("{}");
+    put.expect(StatusCode::CREATED).await;
+    let made = rig
+        .ask("POST", "/v3/channels/app/drains")
+        .json(r#"{"url":"http://127.0.0.1:9/"}"#);
+    made.expect(StatusCode::CREATED).await;
+    let path = "/v3/channels/app/drains/1";
+    let put = |body| rig.ask("PUT", path).json(body).answer();
+    let (source, ps, compression) = tokio::join!(
+        put(r#"{"source":"app"}"#),
+        put(r#"{"ps":"web"}"#),
+        put(r#"{"compression":"gzip"}"#),
+    );
+    assert_eq!([source.status, ps.status, compression.status], [200; 3]);
+    let shown = rig.ask("GET", path).expect(StatusCode::OK).await;
+    for field in [
+        r#""source":"app""#,
+        r#""ps":"web""#,
+        r#""compression":"gzip""#,
+    ] {
+        assert!(shown.contains(field), "{field} is lost: {shown}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_open_and_name_nobody() {
     let rig = Rig::new().await;
     let answer = rig

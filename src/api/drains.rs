@@ -26,6 +26,7 @@ use crate::api::extract::Query;
 use crate::api::request;
 use crate::api::request::PageQuery;
 use crate::api::request::Place;
+use crate::control::ControlError;
 use crate::egress::drain::DrainStatus;
 use crate::id::ChannelId;
 use crate::id::DrainId;
@@ -198,12 +199,18 @@ pub(crate) async fn put(
     Path((channel, id)): Path<(String, String)>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let object = body::object(body).await?;
+    let mut object = body::object(body).await?;
     let entry = known(&state, &channel, &id)?;
-    let (url, options) = wanted(object, &entry.options)?;
+    let url = take_url(&mut object)?;
+    check_fields(&object)?;
+    // Laid over what is there when its turn has come, not over what is there now.
+    let merge = |before| {
+        merged(object, &before)
+            .map_err(|error| ControlError::UnreadableDrainOptions(error.to_string()))
+    };
     let entry = state
         .control
-        .update_drain(entry.channel, entry.id, url, options)
+        .update_drain(entry.channel, entry.id, url, merge)
         .await?;
     Ok(Json(DrainView::of(&entry)).into_response())
 }
@@ -224,13 +231,17 @@ pub(crate) fn wanted(
     mut object: Object,
     before: &DrainOptions,
 ) -> Result<(Option<DrainUrl>, Option<DrainOptions>), ApiError> {
-    let url = match object.remove("url") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(DrainUrl::parse(&text).map_err(bad_url)?),
-        Some(other) => return Err(body::wrong("url", "a string", &other)),
-    };
+    let url = take_url(&mut object)?;
     let options = options(object, before)?;
     Ok((url, options))
+}
+
+fn take_url(object: &mut Object) -> Result<Option<DrainUrl>, ApiError> {
+    match object.remove("url") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(DrainUrl::parse(&text).map_err(bad_url)?)),
+        Some(other) => Err(body::wrong("url", "a string", &other)),
+    }
 }
 
 /// The options `before` with the fields of `given` in place; `None` when none is given.
@@ -241,20 +252,26 @@ pub(crate) fn options(
     if given.is_empty() {
         return Ok(None);
     }
+    check_fields(&given)?;
+    let options =
+        merged(given, before).map_err(|error| ApiError::unprocessable(error.to_string()))?;
+    Ok(Some(options))
+}
+
+fn check_fields(given: &Object) -> Result<(), ApiError> {
     if given.values().any(holds_mask) {
         return Err(ApiError::unprocessable(format!(
             "{MASK:?} stands for a secret that is not shown; give the secret, or leave the field out"
         )));
     }
-    for (name, value) in &given {
-        check_field(name, value)?;
-    }
-    let Ok(Value::Object(mut merged)) = serde_json::to_value(before) else {
-        return Err(ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the drain's options cannot be read",
-        ));
-    };
+    given
+        .iter()
+        .try_for_each(|(name, value)| check_field(name, value))
+}
+
+/// `before` with the fields of `given` in place; `null` is the default.
+fn merged(given: Object, before: &DrainOptions) -> Result<DrainOptions, serde_json::Error> {
+    let mut merged: Object = serde_json::from_value(serde_json::to_value(before)?)?;
     for (name, value) in given {
         if value.is_null() && merged.contains_key(&name) {
             merged.remove(&name);
@@ -262,9 +279,7 @@ pub(crate) fn options(
             merged.insert(name, value);
         }
     }
-    let options = DrainOptions::deserialize(Value::Object(merged))
-        .map_err(|error| ApiError::unprocessable(error.to_string()))?;
-    Ok(Some(options))
+    DrainOptions::deserialize(Value::Object(merged))
 }
 
 /// Refuses a field that is unknown or holds what it cannot; each is read alone, because the error of

@@ -85,6 +85,7 @@ impl From<ControlError> for ApiError {
             ControlError::DuplicateDrainUrl | ControlError::DuplicateCredential => {
                 Self::new(StatusCode::CONFLICT, "already exists")
             }
+            ControlError::UnreadableDrainOptions(message) => Self::unprocessable(message),
             ControlError::TooManyDrains => Self::unprocessable("maximum number of drains reached"),
             ControlError::BadDrainOptions(_)
             | ControlError::TooManyTokens

@@ -329,7 +329,7 @@ pub(crate) async fn update_drain_v2(
     }
     let drain = state
         .control
-        .update_drain(entry.id, drain.id, Some(url), None)
+        .update_drain(entry.id, drain.id, Some(url), Ok)
         .await
         .map_err(error::in_v2)?;
     Ok((StatusCode::CREATED, Json(DrainView::of(&drain))).into_response())

@@ -33,6 +33,9 @@ pub enum ControlError {
     /// The options are wrong, or do not fit the URL.
     #[error(transparent)]
     BadDrainOptions(#[from] DrainOptionsError),
+    /// The options that were given cannot be laid over those that are there.
+    #[error("{0}")]
+    UnreadableDrainOptions(String),
     /// The channel has as many drains as it may.
     #[error("the channel has as many drains as it may")]
     TooManyDrains,

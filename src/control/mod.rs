@@ -293,8 +293,9 @@ impl Control {
         .await
     }
 
-    /// Gives a drain of `channel` a URL, options or both; `None` leaves what it has. Nothing
-    /// happens when that is what it has already.
+    /// Gives a drain of `channel` a URL (`None` leaves what it has) and the options that `merge`
+    /// makes of those it has. `merge` runs on the thread, so that of two changes at once neither is
+    /// lost. Nothing happens when all that is so already.
     ///
     /// # Errors
     /// `ControlError`.
@@ -303,11 +304,11 @@ impl Control {
         channel: ChannelId,
         id: DrainId,
         url: Option<DrainUrl>,
-        options: Option<DrainOptions>,
+        merge: impl FnOnce(DrainOptions) -> Result<DrainOptions, ControlError> + Send + 'static,
     ) -> Result<DrainEntry, ControlError> {
         let subject = Subject::Channel(channel.clone());
         self.change(subject, move |rules, directory| {
-            rules.update_drain(directory, &channel, id, url, options)
+            rules.update_drain(directory, &channel, id, url, merge)
         })
         .await
     }

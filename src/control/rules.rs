@@ -220,12 +220,12 @@ impl Rules {
         channel: &ChannelId,
         id: DrainId,
         url: Option<DrainUrl>,
-        options: Option<DrainOptions>,
+        merge: impl FnOnce(DrainOptions) -> Result<DrainOptions, ControlError>,
     ) -> Checked<DrainEntry> {
         let before = drain_of(directory, channel, id)?;
         let mut drain = before.clone();
         drain.url = url.or(drain.url);
-        drain.options = options.unwrap_or(drain.options);
+        drain.options = merge(drain.options)?;
         check_options(&drain.options, drain.url.as_ref())?;
         let drains = directory.drains_of(channel);
         check_duplicate(&drains, Some(id), drain.url.as_ref())?;

@@ -169,7 +169,7 @@ impl Model {
             Step::DrainUpdate(id, number, given) => {
                 let drain = DrainId::new(number);
                 let updated = control
-                    .update_drain(channel_id(id), drain, url(given), None)
+                    .update_drain(channel_id(id), drain, url(given), Ok)
                     .await;
                 let owner = self.running.drains.get(&number).map(|row| row.0.clone());
                 let is_right =
