@@ -86,7 +86,11 @@ async fn every_state_is_seen() {
         .await;
     assert_eq!(number(&status["delivered"]), 1);
     assert_eq!(status["last_status"], 204);
-    assert!(!status["last_at"].is_null(), "{status}");
+    let last_at = status["last_at"].as_str().unwrap();
+    assert!(
+        last_at.starts_with("20") && last_at.ends_with("+00:00"),
+        "{status}"
+    );
 
     sink.answer_next(vec![Reply::status(503); 7]);
     router.send_tcp(&message(&token, "again")).await;

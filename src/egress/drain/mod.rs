@@ -30,6 +30,8 @@ mod udp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Serialize as _;
+
 use crate::clock::UnixMicros;
 use crate::net::connect::DenyRules;
 
@@ -98,9 +100,20 @@ pub struct DrainStatus {
     /// What went wrong, if the last try did not succeed. Holds no password.
     pub last_error: Option<String>,
     /// When the last try ended.
+    #[serde(serialize_with = "as_text")]
     pub last_at: Option<UnixMicros>,
     /// Failures in a row.
     pub attempts: u64,
     /// When the next try is due, if the drain waits for one.
+    #[serde(serialize_with = "as_text")]
     pub next_try: Option<UnixMicros>,
+}
+
+/// A bare number would not say its unit.
+#[expect(clippy::ref_option, reason = "serde passes the field like this")]
+fn as_text<S: serde::Serializer>(
+    time: &Option<UnixMicros>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(UnixMicros::to_micros_text).serialize(serializer)
 }
