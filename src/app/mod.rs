@@ -135,6 +135,7 @@ impl App {
         )?;
         admin::ensure(config, &control).await?;
         ensure_channels(config, &control).await?;
+        warn_of_unknown_tokens(config, &control);
         // Only now: what a start needs is made in every mode.
         control.set_mode(config.mode);
 
@@ -294,6 +295,17 @@ async fn ensure_channels(config: &Config, control: &Control) -> Result<(), Contr
         }
     }
     Ok(())
+}
+
+/// A listener whose token is unknown drops all that arrives; its token may still be made later.
+fn warn_of_unknown_tokens(config: &Config, control: &Control) {
+    for listener in &config.listener {
+        if control.directory().token(listener.token.expose()).is_none() {
+            let (protocol, address) = (listener.protocol, listener.address);
+            // Not the token: it is a secret.
+            warn!(?protocol, %address, "the token of this [[listener]] is unknown: what arrives there is dropped");
+        }
+    }
 }
 
 /// For tasks that only have to notice that they are asked.

@@ -262,9 +262,9 @@ keys! {
         "A drain's losses are told in its own channel at most this often.";
     ["Firehose and the router's own numbers"]
     firehose_channels: Vec<ChannelId>, ListOf(Channel), given("[]"), Start,
-        "Channels that get copies of the messages of `firehose_tokens`; each goes to one of them.";
+        "Channels that get copies of the messages of `firehose_tokens`; each goes to one of them. Those that are missing are made at start.";
     firehose_tokens: Vec<Source>, ListOf(SourceName), given("[]"), Start,
         "Names of the tokens whose messages are copied there; without any, nothing is.";
     metrics_channel: Option<ChannelId>, Maybe(Channel), unset("\"logboom-metrics\""), Start,
-        "Channel that gets the router's own counters as logfmt lines each minute.";
+        "Channel that gets the router's own counters as logfmt lines each minute; made at start when it is missing.";
 }
