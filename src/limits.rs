@@ -179,9 +179,16 @@ pub const COMPRESS_INLINE_BYTES_MAX: usize = 256 * 1024;
 const _: () = assert!(SYSLOG_DATAGRAM_BYTES_SAFE <= SYSLOG_DATAGRAM_BYTES_MAX);
 const _: () = assert!(SYSLOG_DATAGRAM_BYTES_MAX <= DATAGRAM_BYTES_MAX);
 
-/// Digits of an octet count (RFC 6587, 3.4.1): more are no count but the start of a line. Far above
-/// any frame, so that a frame too long can still be skipped by its count.
-pub const FRAME_COUNT_DIGITS_MAX: usize = 9;
+/// Digits of an octet count (RFC 6587, 3.4.1): more are no count but the start of a line. What any
+/// sender's integer can write.
+pub const FRAME_COUNT_DIGITS_MAX: usize = 20;
+
+/// Greatest octet count that is followed. Far above any frame, so that a frame too long is skipped
+/// by its count; low enough that a wrong one costs no more than this.
+pub const FRAME_COUNT_MAX: usize = 16 * 1024 * 1024;
+
+const _: () = assert!(FRAME_BYTES_LIMIT <= FRAME_COUNT_MAX);
+const _: () = assert!(LOGS_BODY_BYTES_MAX <= FRAME_COUNT_MAX);
 
 /// Digits of a count and the space behind them.
 pub const FRAME_PREFIX_BYTES_MAX: usize = FRAME_COUNT_DIGITS_MAX + 1;

@@ -1,7 +1,7 @@
 //! Cuts frames out of the body of `POST /logs` (`application/logplex-1`): octet-counted frames, one
 //! behind the other, and nothing else.
 
-use crate::limits::FRAME_COUNT_DIGITS_MAX;
+use crate::limits::{FRAME_COUNT_DIGITS_MAX, FRAME_COUNT_MAX};
 use crate::syslog::frame::connection::count_prefix;
 
 /// The frames of a body, in order. The first error ends them: what follows cannot be trusted.
@@ -62,7 +62,7 @@ impl<'a> BodyFrames<'a> {
         }
         let (digit_count, count) = count_prefix(rest);
         match rest.get(digit_count) {
-            _ if FRAME_COUNT_DIGITS_MAX < digit_count => {
+            _ if FRAME_COUNT_DIGITS_MAX < digit_count || FRAME_COUNT_MAX < count => {
                 return Err(BodyError::Malformed { offset });
             }
             Some(b' ') => {}
@@ -168,6 +168,8 @@ mod tests {
         check(b"3 abcgarbage\n", &["abc"], malformed(5));
         check(b"1234567890 abc", &[], malformed(0));
         check(b"1234567890", &[], malformed(0));
+        check(b"16777217 abc", &[], malformed(0));
+        check(b"18446744073709551617 abc", &[], malformed(0));
     }
 
     #[test]
@@ -175,7 +177,7 @@ mod tests {
         check(b"3 ab", &[], incomplete(0));
         check(b"3 abc3", &["abc"], incomplete(5));
         check(b"3 abc3 ", &["abc"], incomplete(5));
-        check(b"123456789 abc", &[], incomplete(0));
+        check(b"16777216 abc", &[], incomplete(0));
         check(b"20 123456789", &[], incomplete(0));
     }
 

@@ -6,7 +6,7 @@
 
 use memchr::memchr;
 
-use crate::limits::FRAME_COUNT_DIGITS_MAX;
+use crate::limits::{FRAME_COUNT_DIGITS_MAX, FRAME_COUNT_MAX};
 
 /// Where a connection stands between two calls. It owns no buffer: whoever reads keeps the bytes
 /// and drops what a cut has used. A buffer of `frame_bytes_max + FRAME_PREFIX_BYTES_MAX` bytes is
@@ -35,7 +35,8 @@ pub enum Cut<'a> {
         /// Bytes to drop.
         used: usize,
     },
-    /// Half an octet-counted frame at the end of the source; drop `used` bytes and count it.
+    /// Half an octet-counted frame at the end of the source, or the begin of a line whose count is
+    /// that of no frame and whose rest is skipped by the next cuts; drop `used` bytes and count it.
     Malformed {
         /// Bytes to drop.
         used: usize,
@@ -58,7 +59,14 @@ enum State {
 
 /// How the frame at the front of some bytes is framed.
 enum Start {
-    Counted { prefix_bytes: usize, count: usize },
+    Counted {
+        prefix_bytes: usize,
+        count: usize,
+    },
+    /// A frame by its looks, but its count is a mistake.
+    Miscounted {
+        prefix_bytes: usize,
+    },
     Line,
     Undecided,
 }
@@ -126,6 +134,10 @@ impl Framer {
                 prefix_bytes,
                 count,
             } => self.cut_counted(bytes, prefix_bytes, count),
+            Start::Miscounted { prefix_bytes } => {
+                self.state = State::SkipLine;
+                Cut::Malformed { used: prefix_bytes }
+            }
             Start::Line => self.cut_line(bytes, 0),
             Start::Undecided => Cut::Incomplete,
         }
@@ -195,7 +207,8 @@ const fn is_blank(byte: u8) -> bool {
 }
 
 /// `LEN SP <` is octet-counted, LEN without leading zero. Digits with anything else behind them are
-/// the beginning of a line, such as a date.
+/// the beginning of a line, such as a date. A LEN too great is believed to be one only in front of
+/// what may be a PRI, and then it is not followed: it would swallow the frames behind it.
 fn start(bytes: &[u8]) -> Start {
     if !matches!(bytes.first(), Some(b'1'..=b'9')) {
         return Start::Line;
@@ -205,6 +218,13 @@ fn start(bytes: &[u8]) -> Start {
     match behind {
         _ if FRAME_COUNT_DIGITS_MAX < digit_count => Start::Line,
         [] | [b' '] => Start::Undecided,
+        [b' ', b'<', next @ ..] if FRAME_COUNT_MAX < count => match next {
+            [] => Start::Undecided,
+            [b'0'..=b'9', ..] => Start::Miscounted {
+                prefix_bytes: digit_count + 1,
+            },
+            _ => Start::Line,
+        },
         [b' ', b'<', ..] => Start::Counted {
             prefix_bytes: digit_count + 1,
             count,
@@ -243,7 +263,7 @@ pub fn fuzz_frame(bytes: &[u8]) {
 }
 
 /// Frames (and whether each was truncated) of a connection that delivers `piece_bytes` at a time;
-/// `None` stands for a malformed end.
+/// `None` stands for something malformed.
 #[cfg(any(test, fuzzing))]
 fn cut_in_pieces(
     bytes: &[u8],
@@ -276,7 +296,7 @@ fn cut_in_pieces(
                 position += used;
             }
             Cut::Malformed { used } => {
-                assert!(is_end && used == rest.len());
+                assert!(0 < used && used <= rest.len());
                 frames.push(None);
                 position += used;
             }
@@ -299,7 +319,7 @@ mod tests {
 
     const LIMIT: usize = 8;
 
-    /// Frames as text, a truncated one with `~` behind it, a malformed end as `!`; the same for
+    /// Frames as text, a truncated one with `~` behind it, a malformed one as `!`; the same for
     /// every size of pieces.
     #[track_caller]
     fn check(input: &[u8], expected: &[&str]) {
@@ -339,7 +359,9 @@ mod tests {
         check(b"0 <1>\n", &["0 <1>"]);
         check(b"12\n3\r\n4 \n", &["12", "3", "4 "]);
         check(b"123456789 x", &["12345678~"]);
-        check(b"1234567890 <1>\n3 <1>", &["12345678~", "<1>"]);
+        check(b"99999999 <a>\n3 <1>", &["99999999~", "<1>"]);
+        check(b"99999999 <", &["99999999~"]);
+        check(b"123456789012345678901 <1>\n3 <1>", &["12345678~", "<1>"]);
     }
 
     #[test]
@@ -365,6 +387,15 @@ mod tests {
     fn a_wrong_length_resynchronises_at_the_next_newline() {
         check(b"4 <1>abc\n4 <2>d", &["<1>a", "bc", "<2>d"]);
         check(b"6 <1>a4 <2>b\n4 <3>c", &["<1>a4 ", "<2>b", "<3>c"]);
+    }
+
+    #[test]
+    fn a_count_beyond_any_frame_is_not_followed() {
+        check(b"16777217 <1>a\n3 <2>", &["!", "<2>"]);
+        check(b"999999999 <1>abcdefghijkl\n<2>b\n", &["!", "<2>b"]);
+        check(b"1234567890 <1>\n3 <1>", &["!", "<1>"]);
+        check(b"18446744073709551617 <1>a", &["!"]);
+        check(b"16777216 <1>abcdefghijkl\n3 <2>", &["<1>abcde~"]);
     }
 
     #[test]
