@@ -77,6 +77,10 @@ pub const LOGS_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// By what steps they are counted: below it a body is as good as a small one.
 pub const LOGS_BODIES_STEP_BYTES: usize = 64 * 1024;
 
+/// One sender has at most this part of what all senders of `POST /logs` share: several must be
+/// broken at once before others notice.
+pub const LOGS_SHARES: usize = 8;
+
 /// Header block of an HTTP request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 

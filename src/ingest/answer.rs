@@ -15,6 +15,8 @@ use crate::ingest::unpack::UnpackError;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     Unavailable,
+    /// The sender has its share of bodies on their way in.
+    Share,
     Method,
     Unauthorized,
     ForbiddenAll,
@@ -60,6 +62,7 @@ impl Fault {
                 RETRY_AFTER,
                 seconds(UNAVAILABLE_RETRY),
             ),
+            Self::Share => Self::Slow(PRESSED_RETRY).answer(),
             Self::Method => with(
                 status(StatusCode::METHOD_NOT_ALLOWED),
                 ALLOW,
@@ -140,7 +143,7 @@ fn seconds(wait: Duration) -> HeaderValue {
 /// When to come again to an input that is closed.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
 
-/// When to come again to a channel that is full.
+/// When to come again to a channel that is full, or with one body too many.
 const PRESSED_RETRY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -27,10 +27,11 @@ use crate::ingest::dedup::{Claim, Delivered, KeyMaker, RequestKey};
 use crate::ingest::gather::ReadTime;
 use crate::ingest::intake::Tally;
 use crate::ingest::request::{Body, Refusal, Sender};
+use crate::ingest::share::{Share, Shares};
 use crate::ingest::unpack::{Packing, Unpacker};
 use crate::limits::{
     FRAME_BYTES_DEFAULT, FRAME_BYTES_LIMIT, FRAME_IDS_MAX, LOGS_BODIES_BYTES_MAX,
-    LOGS_BODIES_STEP_BYTES, LOGS_BODY_BYTES_MAX,
+    LOGS_BODIES_STEP_BYTES, LOGS_BODY_BYTES_MAX, LOGS_SHARES,
 };
 use crate::registry::Directory;
 use crate::route::RouteTable;
@@ -45,7 +46,8 @@ pub struct LogsSettings {
     pub body_bytes_max: usize,
     /// From a request's head to the end of its body.
     pub body_timeout: Duration,
-    /// Bodies on their way in at once; one more is answered 503.
+    /// Bodies on their way in at once; one more is answered 503. Of one sender an eighth, but at
+    /// least one, is taken, here and of their memory; one more is answered 429.
     pub bodies_max: usize,
     /// Memory of all bodies on their way in, unpacked; one that needs more is answered 503. One
     /// body of the greatest size always has room.
@@ -93,6 +95,7 @@ pub struct LogsInput {
     bodies: Semaphore,
     /// Its permits are steps of `LOGS_BODIES_STEP_BYTES`.
     bodies_steps: Semaphore,
+    shares: Shares,
     keys: KeyMaker,
     delivered: Mutex<Delivered>,
     /// Emptied body buffers.
@@ -114,6 +117,7 @@ impl LogsInput {
             telemetry,
             bodies: Semaphore::new(settings.bodies_max.min(Semaphore::MAX_PERMITS)),
             bodies_steps: Semaphore::new(bodies_steps(&settings)),
+            shares: shares(&settings),
             settings,
             mode: AtomicU8::new(LogsMode::Starting as u8),
             keys: KeyMaker::default(),
@@ -144,7 +148,10 @@ impl LogsInput {
         let Ok(_permit) = self.bodies.try_acquire() else {
             return Err(Fault::Unavailable);
         };
-        let reading = self.read_body(body, packing);
+        let Some(share) = self.shares.enter(sender.identity()) else {
+            return Err(Fault::Share);
+        };
+        let reading = self.read_body(body, packing, share);
         let (body, _room) = match tokio::time::timeout(self.settings.body_timeout, reading).await {
             Ok(body) => body?,
             Err(_elapsed) => return Err(Fault::BodyTimeout),
@@ -214,14 +221,15 @@ impl LogsInput {
     }
 
     /// The body, unpacked, and its share of the memory for bodies.
-    async fn read_body(
-        &self,
+    async fn read_body<'a>(
+        &'a self,
         mut body: RequestBody,
         packing: Packing,
-    ) -> Result<(Vec<u8>, Room<'_>), Fault> {
+        share: Share<'a>,
+    ) -> Result<(Vec<u8>, Room<'a>), Fault> {
         let buffer = self.spare().pop().unwrap_or_default();
         let mut unpacker = Unpacker::new(packing, buffer, self.settings.body_bytes_max)?;
-        let mut room = Room::new(&self.bodies_steps);
+        let mut room = Room::new(&self.bodies_steps, share);
         let mut bytes = 0;
         let outcome = loop {
             match body.frame().await {
@@ -235,8 +243,8 @@ impl LogsInput {
                     if let Err(error) = unpacker.feed(&piece) {
                         break Err(Fault::from(error));
                     }
-                    if !room.reaches(unpacker.bytes_held()) {
-                        break Err(Fault::Unavailable);
+                    if let Err(fault) = room.reach(unpacker.bytes_held()) {
+                        break Err(fault);
                     }
                 }
             }
@@ -324,40 +332,57 @@ impl LogsInput {
 /// One body's share of the memory for bodies; given back when it is dropped.
 struct Room<'a> {
     steps: &'a Semaphore,
+    share: Share<'a>,
     permit: Option<SemaphorePermit<'a>>,
 }
 
 impl<'a> Room<'a> {
-    const fn new(steps: &'a Semaphore) -> Self {
+    const fn new(steps: &'a Semaphore, share: Share<'a>) -> Self {
         Self {
             steps,
+            share,
             permit: None,
         }
     }
 
-    /// Makes the share reach `bytes`; false when there is not so much left.
-    fn reaches(&mut self, bytes: usize) -> bool {
+    /// Makes the room reach `bytes`, unless the sender or the node has not so much left.
+    fn reach(&mut self, bytes: usize) -> Result<(), Fault> {
+        let wanted = bytes.div_ceil(LOGS_BODIES_STEP_BYTES);
+        if !self.share.reaches(wanted) {
+            return Err(Fault::Share);
+        }
         let held = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let missing = bytes.div_ceil(LOGS_BODIES_STEP_BYTES).saturating_sub(held);
-        let Ok(missing) = u32::try_from(missing) else {
-            return false;
-        };
-        let Ok(more) = self.steps.try_acquire_many(missing) else {
-            return false;
-        };
+        let missing = u32::try_from(wanted.saturating_sub(held));
+        let missing = missing.map_err(|_| Fault::Unavailable)?;
+        let more = self.steps.try_acquire_many(missing);
+        let more = more.map_err(|_| Fault::Unavailable)?;
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),
         }
-        true
+        Ok(())
     }
 }
 
-/// A vector's capacity grows by doubling, so the greatest body may hold twice its size.
+/// Steps of memory for all bodies.
 fn bodies_steps(settings: &LogsSettings) -> usize {
+    let steps = settings.bodies_bytes_max.div_ceil(LOGS_BODIES_STEP_BYTES);
+    steps
+        .max(steps_of_one(settings))
+        .min(Semaphore::MAX_PERMITS)
+}
+
+/// A vector's capacity grows by doubling, so the greatest body may hold twice its size.
+const fn steps_of_one(settings: &LogsSettings) -> usize {
     let one_body = settings.body_bytes_max.saturating_mul(2);
-    let bytes = settings.bodies_bytes_max.max(one_body);
-    (bytes.div_ceil(LOGS_BODIES_STEP_BYTES) + 1).min(Semaphore::MAX_PERMITS)
+    one_body.div_ceil(LOGS_BODIES_STEP_BYTES) + 1
+}
+
+/// The part of all bodies that one sender may have, but at least one body.
+fn shares(settings: &LogsSettings) -> Shares {
+    let bodies_max = settings.bodies_max / LOGS_SHARES;
+    let steps_max = bodies_steps(settings) / LOGS_SHARES;
+    Shares::new(bodies_max.max(1), steps_max.max(steps_of_one(settings)))
 }
 
 /// Answers `POST /logs` (and any other method there): a handler for axum's `any`.
@@ -459,13 +484,17 @@ mod tests {
             ..LogsSettings::default()
         };
         let steps = Semaphore::new(bodies_steps(&settings));
-        let (mut great, mut small) = (Room::new(&steps), Room::new(&steps));
-        assert!(small.reaches(1) && small.reaches(2));
-        assert!(great.reaches(8 * LOGS_BODIES_STEP_BYTES));
-        assert_eq!(steps.available_permits(), 2);
-        assert!(!small.reaches(3 * LOGS_BODIES_STEP_BYTES + 1));
+        let shares = shares(&settings);
+        let room = |sender| Room::new(&steps, shares.enter(sender).unwrap());
+        let (mut great, mut small) = (room(b"t.a"), room(b"t.b"));
+        assert!(small.reach(1).is_ok() && small.reach(2).is_ok());
+        assert_eq!(great.reach(8 * LOGS_BODIES_STEP_BYTES), Ok(()));
+        assert_eq!(steps.available_permits(), 1);
+        let more = 2 * LOGS_BODIES_STEP_BYTES + 1;
+        assert_eq!(small.reach(more), Err(Fault::Unavailable));
+        assert_eq!(room(b"t.a").reach(more), Err(Fault::Share));
         drop(great);
-        assert!(small.reaches(8 * LOGS_BODIES_STEP_BYTES));
+        assert_eq!(small.reach(8 * LOGS_BODIES_STEP_BYTES), Ok(()));
         let none = LogsSettings {
             bodies_bytes_max: 0,
             ..settings

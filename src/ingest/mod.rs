@@ -12,6 +12,7 @@ mod gather;
 pub mod http;
 mod intake;
 mod request;
+mod share;
 pub mod tcp;
 pub mod udp;
 mod unpack;
