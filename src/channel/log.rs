@@ -177,19 +177,25 @@ impl Log {
         self.table.update(|table| table.without(number))
     }
 
-    /// Lets segments go whose messages all arrived before `begin`.
-    pub(crate) fn evict_older(&self, begin: UnixMicros) {
+    /// Lets segments go whose messages all arrived before `begin`. What seems to have arrived after
+    /// `now`, by a clock that was set back since, counts as having arrived now.
+    pub(crate) fn evict_older(&self, begin: UnixMicros, now: UnixMicros) {
+        if now < self.touched() {
+            self.touched.fetch_min(now.value(), Ordering::Relaxed);
+        }
         let table = self.table.load();
         let mut number = table.first().number;
         // A segment's messages came before the run that opened the next one.
         for next in table.segments().skip(1) {
+            if now < next.opened() {
+                continue;
+            }
             if begin <= next.opened() {
                 break;
             }
             number = next.base().number;
         }
         if let Some(last) = table.last()
-            && last.base().number == number
             // Seen in this order, a claim that the seal would cover also shows its arrival.
             && last.seal_if(|| self.touched() < begin)
             && self.touched() < begin

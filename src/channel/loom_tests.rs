@@ -133,7 +133,7 @@ fn loom_ageing_and_appending_race() {
             let run = std::iter::once(message(b"aaaaaaaa"));
             other.append(run, UnixMicros::new(5))
         });
-        log.evict_older(UnixMicros::new(2));
+        log.evict_older(UnixMicros::new(2), UnixMicros::new(5));
         let appended = thread.join().unwrap();
         assert_eq!((appended.first_seq.value(), log.end().seq), (1, 2));
         let (lost, texts) = read(&log, &mut cursor);

@@ -147,7 +147,7 @@ impl Node {
     fn sweep(&self, now: UnixMicros) {
         let begin = self.pool.history_begin(now);
         for channel in &self.channels {
-            channel.log().evict_older(begin);
+            channel.log().evict_older(begin, now);
         }
     }
 
@@ -208,6 +208,22 @@ mod tests {
 
     fn open(node: &Node, id: u64) -> Arc<Channel> {
         node.open(&id.into(), ChannelFlags::default(), WhenFull::Lose)
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_keep_messages_for_good() {
+        let node = node(1 << 30);
+        let channel = open(&node, 1);
+        let at = |seconds: u64| UnixMicros::new(seconds * 1_000_000);
+        let text = "x".repeat(3_000);
+        for _ in 0..4 {
+            channel.append(std::iter::once(message(text.as_bytes())), at(1_000_000));
+        }
+        assert!(0 < channel.log().bytes());
+        node.sweep(at(100));
+        assert_eq!(channel.log().end().seq - channel.log().first().seq, 4);
+        node.sweep(at(161));
+        assert_eq!(channel.log().bytes(), 0, "a minute after they were seen");
     }
 
     #[test]

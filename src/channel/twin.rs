@@ -214,7 +214,10 @@ pub(crate) fn check(ops: &[Op], channel_bytes_max: usize) {
                 log.evict_all();
                 assert_eq!((log.first(), log.bytes()), (log.end(), 0));
             }
-            Op::EvictOlder(ago) => log.evict_older(UnixMicros::new(time.saturating_sub(*ago))),
+            Op::EvictOlder(ago) => {
+                let begin = UnixMicros::new(time.saturating_sub(*ago));
+                log.evict_older(begin, UnixMicros::new(time));
+            }
         }
         twin.follow(&log);
         for (cursor, seq) in cursors.iter().zip(twin.cursors) {
