@@ -391,3 +391,44 @@ async fn a_full_channel_that_waits_holds_its_connection_up() {
     };
     tokio::join!(sender, reader);
 }
+
+#[tokio::test]
+async fn a_full_firehose_that_waits_holds_its_sources_up() {
+    let inputs = Inputs::new();
+    let _a = inputs.channel("a", TOKEN_A, "app");
+    let mut hose = inputs.channel("hose", "t.hose", "hose");
+    hose.channel.set_when_full(WhenFull::Wait);
+    let progress = Arc::new(Progress::default());
+    progress.confirm(&hose.channel, hose.cursor());
+    hose.channel.add_progress(Arc::clone(&progress));
+    inputs.table.set_firehose(Some(Firehose::new(
+        Arc::clone(&inputs.node),
+        vec![ChannelId::new("hose").unwrap()],
+        BTreeSet::from([Source::new("app").unwrap()]),
+    )));
+    let address = serve(&inputs, SyslogSettings::default(), None);
+    let bytes = counted(TOKEN_A, &"w".repeat(10_000));
+    let sent = 4_000;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let sender = async {
+        for _ in 0..sent {
+            stream.write_all(bytes.as_bytes()).await.unwrap();
+        }
+    };
+    // 40 MB are copied to a channel of 16 MiB without a loss; the reader begins when the writers
+    // pause.
+    let reader = async {
+        while !hose.channel.is_pressed() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..sent / 100 {
+            assert_eq!(hose.next(100).await.len(), 100);
+            progress.confirm(&hose.channel, hose.cursor());
+        }
+    };
+    tokio::time::timeout(DEADLINE, async {
+        tokio::join!(sender, reader);
+    })
+    .await
+    .unwrap();
+}

@@ -82,6 +82,16 @@ pub(crate) struct After {
     pub(crate) pressed: Vec<Arc<Channel>>,
 }
 
+impl After {
+    /// Notes what `channel`, to which something was appended, asks.
+    fn ask(&mut self, channel: &Arc<Channel>) {
+        self.has_backlog |= channel.has_runnable_backlog();
+        if channel.is_pressed() {
+            self.pressed.push(Arc::clone(channel));
+        }
+    }
+}
+
 /// The messages gathered so far.
 pub(crate) struct Gather<'a> {
     /// The first `used` ones hold messages; the others are spare.
@@ -191,12 +201,11 @@ impl<'a> Gather<'a> {
                 tally.rate_limited += limit(run, limits, table, time);
             }
             tally.routed += append(run, time.arrival);
-            copy_to_firehose(run, table, time.arrival);
             if let Some(channel) = run.channel() {
-                after.has_backlog |= channel.has_runnable_backlog();
-                if channel.is_pressed() {
-                    after.pressed.push(Arc::clone(channel));
-                }
+                after.ask(channel);
+            }
+            if let Some(copied_to) = copy_to_firehose(run, table, time.arrival) {
+                after.ask(&copied_to);
             }
         }
         self.clear();
@@ -283,25 +292,25 @@ fn append(run: &Run<'_>, arrival: UnixMicros) -> u64 {
         .map_or(0, |channel| channel.append(messages, arrival))
 }
 
-fn copy_to_firehose(run: &Run<'_>, table: &RouteTable, arrival: UnixMicros) {
-    let Some(firehose) = table.firehose() else {
-        return;
-    };
+/// The channel that messages of `run` were copied to, if any were.
+fn copy_to_firehose(
+    run: &Run<'_>,
+    table: &RouteTable,
+    arrival: UnixMicros,
+) -> Option<Arc<Channel>> {
+    let firehose = table.firehose()?;
     if !run.parts.iter().any(|part| firehose.takes(&part.target)) {
-        return;
+        return None;
     }
-    let to = run
-        .channel()
-        .and_then(|channel| firehose.next_channel(channel));
-    if let Some(to) = to {
-        let messages = run.entries.iter().filter_map(|entry| {
-            let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
-            firehose
-                .takes(&part.target)
-                .then(|| cooked(entry, &part.target))
-        });
-        to.append(messages, arrival);
-    }
+    let to = firehose.next_channel(run.channel()?)?;
+    let messages = run.entries.iter().filter_map(|entry| {
+        let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
+        firehose
+            .takes(&part.target)
+            .then(|| cooked(entry, &part.target))
+    });
+    to.append(messages, arrival);
+    Some(to)
 }
 
 /// Marks the messages of `run` that are over their token's limit; returns how many.
