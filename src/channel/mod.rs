@@ -243,9 +243,9 @@ impl Channel {
         self.pressure.wake();
     }
 
-    /// True when `when_full` is `Wait`, the slowest drain is more than half the budget behind, and
-    /// it has moved within `wait_max`. HTTP answers 429 then. Once a drain stood still for that
-    /// long, nobody waits for it until it is near again.
+    /// True when `when_full` is `Wait` and a drain is more than half the budget behind that has
+    /// moved within `wait_max`. HTTP answers 429 then. Once a drain stood still for that long,
+    /// nobody waits for it until it moves again.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
         self.pause().is_some()
@@ -557,10 +557,36 @@ pub(crate) mod tests {
         assert_eq!(began.elapsed().as_secs(), 30);
         progress.confirm(&channel, &channel.cursor_at(Seq::new(0)));
         append(&channel, "x", 10);
-        assert!(!channel.is_pressed(), "not again before it was near");
+        assert!(!channel.is_pressed(), "not again before it moves");
         progress.confirm(&channel, &channel.cursor_at_end());
         assert!(!channel.is_pressed());
         append(&channel, "x", 65);
         assert!(channel.is_pressed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_drain_releases_nobody_from_waiting_for_a_slow_one() {
+        let (channel, dead) = pressed();
+        dead.set_stalled(true);
+        let slow = Arc::new(Progress::default());
+        slow.confirm(&channel, &channel.cursor_at(Seq::new(0)));
+        channel.add_progress(Arc::clone(&slow));
+        let advance = async |seconds| {
+            tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
+        };
+        assert!(channel.is_pressed());
+        advance(20).await;
+        append(&channel, "x", 10);
+        slow.confirm(&channel, &channel.cursor_at(Seq::new(5)));
+        assert!(channel.is_pressed());
+        advance(20).await;
+        assert!(channel.is_pressed(), "the slow one has moved");
+        slow.confirm(&channel, &channel.cursor_at_end());
+        assert!(!channel.is_pressed(), "the dead one is given up");
+        dead.confirm(&channel, &channel.cursor_at(Seq::new(2)));
+        assert!(!channel.is_pressed(), "what it was robbed of is no move");
+        dead.set_stalled(false);
+        dead.confirm(&channel, &channel.cursor_at(Seq::new(3)));
+        assert!(channel.is_pressed(), "it is alive again");
     }
 }

@@ -21,7 +21,18 @@ use crate::clock;
 pub struct Progress {
     seq: AtomicU64,
     bytes: AtomicU64,
+    /// `bytes` as the drain itself reached it: what the channel took from it meanwhile is no
+    /// progress.
+    reached: AtomicU64,
     is_stalled: AtomicBool,
+    stood: Mutex<Option<Stood>>,
+}
+
+/// Where a drain that is too far behind was seen first, and when.
+#[derive(Clone, Copy, Debug)]
+struct Stood {
+    reached: u64,
+    since: Instant,
 }
 
 impl Default for Progress {
@@ -29,7 +40,9 @@ impl Default for Progress {
         Self {
             seq: AtomicU64::new(u64::MAX),
             bytes: AtomicU64::new(u64::MAX),
+            reached: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
+            stood: Mutex::default(),
         }
     }
 }
@@ -40,6 +53,9 @@ impl Progress {
         // Statistics: a writer that sees one of them early pauses or goes on a moment early.
         self.seq.store(cursor.seq().value(), Ordering::Relaxed);
         self.bytes.store(cursor.bytes(), Ordering::Relaxed);
+        if !self.is_stalled.load(Ordering::Relaxed) {
+            self.reached.store(cursor.bytes(), Ordering::Relaxed);
+        }
         channel.pressure().wake();
     }
 
@@ -47,18 +63,22 @@ impl Progress {
     pub fn set_stalled(&self, is_stalled: bool) {
         self.is_stalled.store(is_stalled, Ordering::Relaxed);
     }
-}
 
-/// Whether writers pause.
-#[derive(Clone, Copy, Default)]
-enum State {
-    /// The slowest drain is near enough.
-    #[default]
-    Clear,
-    /// It is far behind and stood at `bytes` since `since`.
-    Waiting { since: Instant, bytes: u64 },
-    /// It stood still for too long; nobody waits for it until it is near again.
-    GivenUp,
+    /// Until when writers pause for this drain, if they do: it is more than `bytes_max` behind
+    /// `end` and has not stood still for `wait_max`. One that has counts again once it moves.
+    fn pause(&self, end: u64, bytes_max: u64, wait_max: Duration) -> Option<Instant> {
+        if end.saturating_sub(self.bytes.load(Ordering::Relaxed)) <= bytes_max {
+            return None;
+        }
+        let now = clock::now();
+        let reached = self.reached.load(Ordering::Relaxed);
+        let mut stood = self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = stood
+            .filter(|stood| reached <= stood.reached)
+            .map_or(now, |stood| stood.since);
+        *stood = Some(Stood { reached, since });
+        since.checked_add(wait_max).filter(|until| now < *until)
+    }
 }
 
 /// The drains of one channel and what they mean to its writers.
@@ -66,7 +86,6 @@ enum State {
 pub(crate) struct Pressure {
     drains: ArcSwapOption<Vec<Arc<Progress>>>,
     moved: Notify,
-    state: Mutex<State>,
 }
 
 impl Pressure {
@@ -109,41 +128,21 @@ impl Pressure {
         })
     }
 
-    /// Until when writers pause, if they do: the slowest drain is more than `bytes_max` behind
-    /// `end` and has moved within `wait_max`.
+    /// Until when writers pause, if they do: a drain is more than `bytes_max` behind `end` and has
+    /// moved within `wait_max`. Each drain is judged alone: a dead one releases nobody from
+    /// waiting for a slow one.
     pub(crate) fn pause(
         &self,
         end: Position,
         bytes_max: usize,
         wait_max: Duration,
     ) -> Option<Instant> {
-        let slowest = self.slowest().unwrap_or(u64::MAX);
-        let is_behind = (bytes_max as u64) < end.bytes.saturating_sub(slowest);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_behind {
-            *state = State::Clear;
-            return None;
-        }
-        let now = clock::now();
-        let since = match *state {
-            State::GivenUp => return None,
-            State::Waiting { since, bytes } if slowest <= bytes => since,
-            State::Clear | State::Waiting { .. } => now,
-        };
-        let until = since.checked_add(wait_max).filter(|until| now < *until);
-        *state = until.map_or(State::GivenUp, |_| State::Waiting {
-            since,
-            bytes: slowest,
-        });
-        until
-    }
-
-    fn slowest(&self) -> Option<u64> {
         let drains = self.drains.load();
-        let drains = drains.as_deref()?;
-        let confirmed = drains
+        let bytes_max = bytes_max as u64;
+        let pauses = drains
+            .as_deref()?
             .iter()
-            .map(|drain| drain.bytes.load(Ordering::Relaxed));
-        confirmed.min()
+            .filter_map(|drain| drain.pause(end.bytes, bytes_max, wait_max));
+        pauses.max()
     }
 }
