@@ -10,6 +10,7 @@
 //! (`http`, `syslog`, `udp`): connect, send a batch, notice the end of a connection.
 //! Delivery is at least once; a batch's `Logplex-Frame-Id` tells a second delivery from a first.
 
+mod attempt;
 mod backoff;
 mod batch;
 mod flush;

@@ -23,8 +23,8 @@ use tracing::{info, warn};
 use crate::channel::{Channel, Progress};
 use crate::clock;
 use crate::egress::drain::DrainSettings;
+use crate::egress::drain::attempt::attempt;
 use crate::egress::drain::backoff;
-use crate::egress::drain::batch::Batch;
 use crate::egress::drain::flush::Flush;
 use crate::egress::drain::health::{Board, Phase};
 use crate::egress::drain::ledger::{Loss, LossReason};
@@ -403,49 +403,6 @@ impl Task {
         let now = clock::wall();
         self.channel.append(iter::once(notice(now, text)), now);
     }
-}
-
-/// One try: a connection if there is none, then the batch. A kept connection that was dead already
-/// is replaced once.
-async fn attempt(
-    sink: &mut Sink,
-    batch: &Batch,
-    around: Around<'_>,
-    board: &Board,
-    common: &Common,
-) -> Outcome {
-    sink.retire(around.settings).await;
-    for _ in 0..2 {
-        if !sink.is_connected() {
-            board.show(Phase::Connecting);
-            if let Err(failure) = sink.connect(around).await {
-                return failure.into();
-            }
-        }
-        board.show(Phase::Sending);
-        let started = clock::now();
-        let outcome = sink.send(batch, around).await;
-        if matches!(outcome, Outcome::Stale) {
-            continue;
-        }
-        record(batch, started, common);
-        return outcome;
-    }
-    Outcome::Stale
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "histograms are rough; sizes are far below 2^52"
-)]
-fn record(batch: &Batch, started: Instant, common: &Common) {
-    let telemetry = &common.telemetry;
-    let seconds = clock::now()
-        .saturating_duration_since(started)
-        .as_secs_f64();
-    telemetry.drain_request_seconds.record(seconds);
-    telemetry.batch_messages.record(batch.frames() as f64);
-    telemetry.batch_bytes.record(batch.body.len() as f64);
 }
 
 /// Ends when the drain has to. Cancel safe.
