@@ -69,6 +69,47 @@ impl Notices {
     }
 }
 
+/// When a drain's troubles are written to the router's own log. Pure, too.
+///
+/// A destination that takes and refuses in turn would fill it otherwise: one trouble in an
+/// interval is told, and its end; one that lasts is told as soon as its time has come.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    told: Option<Instant>,
+    is_pending: bool,
+    left_out: u64,
+}
+
+impl Log {
+    /// Whether a trouble is to be told at `now`, and how many before it were not; `is_new` when it
+    /// has just begun.
+    pub(crate) fn trouble(
+        &mut self,
+        is_new: bool,
+        now: Instant,
+        interval: Duration,
+    ) -> Option<u64> {
+        if is_new {
+            self.left_out += u64::from(self.is_pending);
+            self.is_pending = true;
+        }
+        let is_due = self.told.is_none_or(|told| told + interval <= now);
+        if !self.is_pending || !is_due {
+            return None;
+        }
+        self.is_pending = false;
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.left_out))
+    }
+
+    /// The trouble is over; whether that is to be told: only if it was told itself.
+    pub(crate) fn is_recovery_told(&mut self) -> bool {
+        let was_pending = std::mem::take(&mut self.is_pending);
+        self.left_out += u64::from(was_pending);
+        !was_pending
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +148,25 @@ mod tests {
         assert!(notices.take_certificate(start, MINUTE));
         assert!(!notices.take_certificate(start + MINUTE / 2, MINUTE));
         assert!(notices.take_certificate(start + MINUTE, MINUTE));
+    }
+
+    #[test]
+    fn one_trouble_and_its_end_are_logged_in_an_interval() {
+        let start = clock::now();
+        let mut log = Log::default();
+        assert_eq!(log.trouble(true, start, MINUTE), Some(0));
+        assert_eq!(log.trouble(false, start + MINUTE, MINUTE), None, "once");
+        assert!(log.is_recovery_told());
+        let start = start + MINUTE * 2;
+        assert_eq!(log.trouble(true, start, MINUTE), Some(0));
+        assert!(log.is_recovery_told());
+        for _ in 0..3 {
+            assert_eq!(log.trouble(true, start + MINUTE / 2, MINUTE), None);
+            assert!(!log.is_recovery_told());
+        }
+        assert_eq!(log.trouble(true, start + MINUTE / 2, MINUTE), None);
+        let told = log.trouble(false, start + MINUTE, MINUTE);
+        assert_eq!(told, Some(3), "one that lasts is told late");
+        assert!(log.is_recovery_told());
     }
 }

@@ -29,7 +29,7 @@ use crate::egress::drain::flush::Flush;
 use crate::egress::drain::health::{Board, Phase};
 use crate::egress::drain::ledger::{Loss, LossReason};
 use crate::egress::drain::machine::{Filled, Machine, notice};
-use crate::egress::drain::notice::{Cause, Notices};
+use crate::egress::drain::notice::{Cause, Log, Notices};
 use crate::egress::drain::outcome::{Failure, Outcome};
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::sink::{Around, Sink};
@@ -78,6 +78,7 @@ pub(crate) struct Task {
     machine: Machine,
     sink: Sink,
     notices: Notices,
+    log: Log,
     flush: Flush,
 }
 
@@ -114,6 +115,7 @@ impl Task {
             plan,
             machine,
             notices: Notices::default(),
+            log: Log::default(),
             flush: Flush::Unmet,
         }
     }
@@ -226,7 +228,7 @@ impl Task {
         };
         match outcome {
             Outcome::Confirmed { status } => self.confirm(status),
-            Outcome::Refused { status } => self.refuse(status),
+            Outcome::Refused { status } => self.refuse(status, &settings),
             Outcome::Stale => return self.back_off(Failure::Closed, None, &settings).await,
             Outcome::Retry {
                 failure,
@@ -247,12 +249,12 @@ impl Task {
         // Before the numbers: who sees a message delivered sees the answer that it got, too.
         let has_recovered = self.board.succeed(status, clock::wall());
         self.publish();
-        if has_recovered {
+        if has_recovered && self.log.is_recovery_told() {
             info!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), "drain delivers again");
         }
     }
 
-    fn refuse(&mut self, status: u16) {
+    fn refuse(&mut self, status: u16, settings: &DrainSettings) {
         if let Some(batch) = self.machine.batch() {
             let telemetry = &self.common.telemetry;
             telemetry.drain_refused.increment(batch.counts.messages);
@@ -261,10 +263,16 @@ impl Task {
         let told = self.machine.lose(LossReason::Refused, now);
         self.notices.add(told, Cause::Refused(status));
         self.progress.set_stalled(false);
-        let is_first = self.board.refuse(status, now);
+        let is_new = self.board.refuse(status, now);
         self.publish();
-        if is_first {
-            warn!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), status, "drain is refused");
+        let told = self
+            .log
+            .trouble(is_new, clock::now(), settings.notice_interval);
+        if let Some(left_out) = told {
+            warn!(
+                drain_id = %self.plan.id, url = %self.plan.url.redacted(), status, left_out,
+                "drain is refused"
+            );
         }
     }
 
@@ -341,10 +349,13 @@ impl Task {
     /// Counts and tells a failed try; says how many in a row that makes.
     fn fail(&mut self, failure: &Failure, settings: &DrainSettings) -> u64 {
         let attempts = self.board.fail(failure, clock::wall());
-        if attempts == 1 {
+        let told = self
+            .log
+            .trouble(attempts == 1, clock::now(), settings.notice_interval);
+        if let Some(left_out) = told {
             warn!(
                 drain_id = %self.plan.id, url = %self.plan.url.redacted(), error = %failure,
-                "drain cannot deliver"
+                left_out, "drain cannot deliver"
             );
         }
         if let Failure::Certificate(fault) = failure
