@@ -21,6 +21,7 @@ pub(crate) enum Fault {
     Unauthorized,
     ForbiddenAll,
     Forbidden,
+    Circle,
     MediaType,
     Encoding,
     TooLong,
@@ -80,6 +81,10 @@ impl Fault {
             Self::Forbidden => said(
                 StatusCode::FORBIDDEN,
                 "Credential not permitted to write to a channel of these messages.",
+            ),
+            Self::Circle => said(
+                StatusCode::CONFLICT,
+                "These messages come from a drain of the channel they are sent to.",
             ),
             Self::MediaType => said(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

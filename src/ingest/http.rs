@@ -140,6 +140,7 @@ impl LogsInput {
         let (head, body) = request.into_parts();
         let sender = self.check_head(&head.method, &head.headers)?;
         let packing = self.check_body_head(&head.headers)?;
+        self.check_circle(&sender, &head.headers)?;
         if let Sender::Token { target, .. } = &sender
             && target.channel().is_pressed()
         {
@@ -199,6 +200,19 @@ impl LogsInput {
                 Ok(Sender::Credential(grant))
             }
         }
+    }
+
+    /// A drain that sends to its own channel would send the same messages for ever. With a
+    /// credential none can: no drain writes tokens into its messages.
+    fn check_circle(&self, sender: &Sender, headers: &HeaderMap) -> Result<(), Fault> {
+        let Sender::Token { target, .. } = sender else {
+            return Ok(());
+        };
+        let is_own = headers.get("logplex-drain-token").is_some_and(|drain| {
+            let channel = target.channel().id();
+            self.directory.has_drain(channel, drain.as_bytes())
+        });
+        if is_own { Err(Fault::Circle) } else { Ok(()) }
     }
 
     /// What the head says about the body.

@@ -61,6 +61,14 @@ impl Directory {
         self.read().drains_of(id).cloned().collect()
     }
 
+    /// Whether a drain of the channel `id` is called `token`.
+    #[must_use]
+    pub fn has_drain(&self, id: &ChannelId, token: &[u8]) -> bool {
+        let entries = self.read();
+        let mut drains = entries.drains_of(id);
+        drains.any(|drain| drain.token.as_str().as_bytes() == token)
+    }
+
     /// The drain numbered `id`.
     #[must_use]
     pub fn drain(&self, id: DrainId) -> Option<DrainEntry> {

@@ -393,3 +393,28 @@ async fn a_head_that_comes_too_slowly_ends_its_connection() {
         }
     }
 }
+
+/// A drain to its own channel would send the same messages round for ever.
+#[tokio::test]
+async fn a_drain_cannot_circle_back_to_its_own_channel() {
+    let router = Router::start().await;
+    let own = router.channel("own").await;
+    let other = router.channel("other").await;
+    let url = format!("http://token:{own}@{}/logs", router.http);
+    let drain = router.drain("own", &url, "").await;
+    let answer = post(&router, &own, &[], framed(&own, "once").as_bytes()).await;
+    assert_eq!(answer.status, 204);
+    support::until_async("the drain is refused", async || {
+        let status = router.drain_status("own", drain).await;
+        status["last_status"] == 409 && status["lost"]["refused"].as_u64() >= Some(1)
+    })
+    .await;
+    let lines = texts(&router, "own").await;
+    let once = lines.iter().filter(|line| line.as_str() == "once").count();
+    assert_eq!(once, 1, "{lines:?}");
+
+    let headers = [("Logplex-Drain-Token", "d.of-nobody-here")];
+    let body = framed(&other, "from afar");
+    let answer = post(&router, &other, &headers, body.as_bytes()).await;
+    assert_eq!(answer.status, 204);
+}
