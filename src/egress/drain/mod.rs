@@ -84,7 +84,8 @@ impl DrainSettings {
 pub struct DrainStatus {
     /// `idle`, `connecting`, `sending`, `retrying` or `failing`.
     pub state: &'static str,
-    /// Messages between the last confirmed one and the channel's end.
+    /// Messages between the last confirmed one and the channel's end. A batch that the channel
+    /// let go while the drain backs off counts here until the next try is due; then as lapped.
     pub lag_messages: u64,
     /// Their bytes, as they lie in the channel.
     pub lag_bytes: u64,
