@@ -198,6 +198,8 @@ impl Log {
         if let Some(last) = table.last()
             // Seen in this order, a claim that the seal would cover also shows its arrival.
             && last.seal_if(|| self.touched() < begin)
+            // Again, for a seal by a writer that has not put the next segment there yet: what
+            // filled this one may be fresh.
             && self.touched() < begin
         {
             number = last.end().number;

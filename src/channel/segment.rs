@@ -11,6 +11,10 @@
 //! belongs to, before the Release store of that record's first word, and never again. A reader
 //! touches them only after it saw that store with an Acquire load, and finds the first words only
 //! through a `Place`, which nobody but this file can make.
+//!
+//! None of that rests on the order of accesses to `state`, which is one word and so always tells a
+//! count and the seal of one moment. A claim releases, and a look at `state` acquires, for what
+//! the log does beside it: who sees a claim sees how old its messages may be (`Log::evict_older`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as Word, Ordering};
@@ -185,8 +189,9 @@ impl Segment {
 
     /// Ends the segment.
     pub(crate) fn seal(&self) {
-        // Release: who sees the seal sees the final counts beside it; Acquire: so do we.
-        self.state.fetch_or(SEALED, Ordering::AcqRel);
+        // Relaxed: the final counts are in the same word, and there is nothing else to show. What
+        // the claims before it released stays visible through it, since it is a read-modify-write.
+        self.state.fetch_or(SEALED, Ordering::Relaxed);
     }
 
     /// Claims room for as many records of `run` as fit, or seals the segment when the first does
@@ -277,14 +282,15 @@ impl Segment {
     }
 
     fn load(&self) -> State {
-        // Acquire: pairs with the Release half of `exchange` and `seal`.
+        // Acquire: pairs with the Release in `exchange`.
         State(self.state.load(Ordering::Acquire))
     }
 
     fn exchange(&self, from: State, to: State) -> bool {
-        // AcqRel: pairs with `load`; who sees a claim or a seal sees what its writer did before.
+        // Release: pairs with `load`; who sees a claim sees what its writer did before. No Acquire:
+        // no value comes twice, so it finds the very store that `load` saw and acquired, or fails.
         self.state
-            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(from.0, to.0, Ordering::Release, Ordering::Relaxed)
             .is_ok()
     }
 }
@@ -394,6 +400,12 @@ impl State {
 
 const SEALED: u64 = 1 << 63;
 
+/// Pairs with `SEE`; who sees a record's first word sees the record.
+const PUBLISH: Ordering = Ordering::Release;
+
+/// Pairs with `PUBLISH`.
+const SEE: Ordering = Ordering::Acquire;
+
 /// Stamp of the next segment.
 static STAMP: Word = Word::new(1);
 
@@ -437,18 +449,16 @@ impl Buffer {
     fn head(&self, offset: usize) -> Option<u64> {
         #[cfg(logboom_loom)]
         return self.shadow.head(offset / 8);
-        // Acquire: pairs with the Release in `publish`.
         #[cfg(not(logboom_loom))]
-        Some(self.words.get(offset / 8)?.load(Ordering::Acquire))
+        Some(self.words.get(offset / 8)?.load(SEE))
     }
 
     fn publish(&self, offset: usize, head: u64) {
         #[cfg(logboom_loom)]
         self.shadow.publish(offset / 8, head);
-        // Release: pairs with the Acquire in `head`; who sees the length sees the record.
         #[cfg(not(logboom_loom))]
         if let Some(word) = self.words.get(offset / 8) {
-            word.store(head, Ordering::Release);
+            word.store(head, PUBLISH);
         }
     }
 
@@ -504,7 +514,9 @@ const _: () = assert!(size_of::<usize>() == 8);
 mod shadow {
     use loom::cell::UnsafeCell;
     use loom::sync::atomic::AtomicU64;
-    use std::sync::atomic::Ordering;
+
+    use crate::channel::segment::PUBLISH;
+    use crate::channel::segment::SEE;
 
     #[derive(Default)]
     pub(crate) struct Shadow {
@@ -526,12 +538,12 @@ mod shadow {
         }
 
         pub(crate) fn head(&self, index: usize) -> Option<u64> {
-            Some(self.heads.get(index)?.load(Ordering::Acquire))
+            Some(self.heads.get(index)?.load(SEE))
         }
 
         pub(crate) fn publish(&self, index: usize, head: u64) {
             if let Some(word) = self.heads.get(index) {
-                word.store(head, Ordering::Release);
+                word.store(head, PUBLISH);
             }
         }
 
