@@ -56,19 +56,55 @@ async fn a_bomb_is_refused_while_it_unpacks() {
 }
 
 #[tokio::test]
+async fn one_sender_with_many_bodies_is_told_to_slow_down_and_nobody_else() {
+    let router = Router::start().await;
+    let (slow, other) = (router.channel("slow").await, router.channel("other").await);
+    let head = format!(
+        "POST /logs HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\
+         Content-Type: application/logplex-1\r\nContent-Length: 100\r\n\r\n9",
+        support::http::basic(&format!("token:{slow}"))
+    );
+    // More than the bound for all, and none ever ends.
+    let mut sockets = Vec::new();
+    for _ in 0..1_100 {
+        let mut socket = TcpStream::connect(router.http).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        sockets.push(socket);
+    }
+    let mut answer = [0; 12];
+    let last = sockets.last_mut().unwrap();
+    last.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
+    let answer = post(&router, &slow, &[], framed(&slow, "one more").as_bytes()).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let answer = post(
+        &router,
+        &other,
+        &[],
+        framed(&other, "all the same").as_bytes(),
+    )
+    .await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    drop(sockets);
+    router.stop().await;
+}
+
+#[tokio::test]
 async fn many_great_bodies_at_once_do_not_fill_the_memory() {
     let router = Router::start().await;
     let token = router.channel("app").await;
-    // Each holds 7 MB and never ends; all of them would hold more than 400 MB.
-    let head = format!(
-        "POST /logs HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\
-         Content-Type: application/logplex-1\r\nContent-Length: 7900000\r\n\r\n",
-        support::http::basic(&format!("token:{token}"))
-    );
+    // Each holds 7 MB and never ends; all of them would hold more than 400 MB. Each is another
+    // sender's, since one sender alone is refused earlier.
     let body = vec![b'7'; 7_000_000];
     let mut sockets = Vec::new();
     let mut refused = 0_u32;
-    for _ in 0..60 {
+    for number in 0..60 {
+        let sender = router.channel(&format!("great{number}")).await;
+        let head = format!(
+            "POST /logs HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\
+             Content-Type: application/logplex-1\r\nContent-Length: 7900000\r\n\r\n",
+            support::http::basic(&format!("token:{sender}"))
+        );
         let mut socket = TcpStream::connect(router.http).await.unwrap();
         socket.write_all(head.as_bytes()).await.unwrap();
         let (mut reading, mut writing) = socket.split();
