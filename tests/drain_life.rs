@@ -149,7 +149,8 @@ async fn every_state_is_seen() {
 /// only what was on its way at a change may arrive twice.
 #[tokio::test]
 async fn changes_while_running_lose_nothing() {
-    let router = Router::start_with(&[("retry_delay_min", "1ms")]).await;
+    let router =
+        Router::start_with(&[("retry_delay_min", "1ms"), ("retry_delay_max", "20ms")]).await;
     let token = router.channel("app").await;
     let sinks = [
         HttpSink::start([]).await,
