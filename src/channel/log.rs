@@ -44,8 +44,14 @@ impl Log {
         }
     }
 
-    /// Appends a run in order. `run` is iterated twice.
-    pub(crate) fn append<'m, I>(&self, mut run: I, arrival: UnixMicros) -> Appended
+    /// Appends a run in order. `run` is iterated twice. Where the channel's budget is used up,
+    /// records from `keep_from` on, counted in bytes, may take as much again before they go.
+    pub(crate) fn append<'m, I>(
+        &self,
+        mut run: I,
+        arrival: UnixMicros,
+        keep_from: impl Fn() -> u64,
+    ) -> Appended
     where
         I: Iterator<Item = Message<'m>> + Clone,
     {
@@ -64,12 +70,16 @@ impl Log {
                     self.pass_over(&table, &mut run, &mut appended);
                     continue;
                 }
-                self.install(None, table.end(), Segment::bytes_for(&message), arrival);
+                let capacity = self.capacity(None, Segment::bytes_for(&message), arrival);
+                self.install(table.end(), capacity, arrival, keep_from());
                 continue;
             };
             match last.claim(run.clone()) {
                 Claimed::Nothing => return appended,
-                Claimed::Full { bytes } => self.install(Some(last), last.end(), bytes, arrival),
+                Claimed::Full { bytes } => {
+                    let capacity = self.capacity(Some(last), bytes, arrival);
+                    self.install(last.end(), capacity, arrival, keep_from());
+                }
                 Claimed::Room(claim) => {
                     if appended.count == 0 {
                         appended.first_seq = Seq::new(claim.first_seq());
@@ -226,16 +236,21 @@ impl Log {
         run.by_ref().for_each(drop);
     }
 
+    /// A good capacity for the segment after `last` whose first record takes `bytes`.
+    fn capacity(&self, last: Option<&Segment>, bytes: usize, arrival: UnixMicros) -> usize {
+        self.pool.planned(last, arrival).max(bytes)
+    }
+
     /// Puts the segment that starts at `base` there, unless another writer was first. The oldest
     /// go when the channel's budget is passed, and one goes when the node's is passed by far.
-    fn install(&self, last: Option<&Segment>, base: Position, bytes: usize, arrival: UnixMicros) {
+    fn install(&self, base: Position, capacity: usize, arrival: UnixMicros, keep_from: u64) {
         if self.pool.is_flooded() {
             self.evict_oldest();
         }
-        let capacity = self.pool.planned(last, arrival).max(bytes);
         let segment = Arc::new(Segment::new(base, capacity, arrival, &self.pool));
         let bytes_max = self.pool.channel_bytes_max();
-        self.table.update(|table| table.with(&segment, bytes_max));
+        self.table
+            .update(|table| table.with(&segment, bytes_max, keep_from));
     }
 }
 

@@ -39,7 +39,10 @@ fn log(channel_bytes_max: usize) -> Arc<Log> {
 fn append(log: &Log, text: u8, count: usize) {
     let text = [text; 8];
     let run = std::iter::repeat_n(message(&text), count);
-    assert_eq!(log.append(run, UnixMicros::new(1)).count, count as u64);
+    assert_eq!(
+        log.append(run, UnixMicros::new(1), || u64::MAX).count,
+        count as u64
+    );
 }
 
 /// What is there to read at `cursor`: first bytes of the texts, and the loss before them.
@@ -171,7 +174,7 @@ fn loom_ageing_and_appending_race() {
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || {
             let run = std::iter::once(message(b"aaaaaaaa"));
-            other.append(run, UnixMicros::new(5))
+            other.append(run, UnixMicros::new(5), || u64::MAX)
         });
         log.evict_older(UnixMicros::new(2), UnixMicros::new(5));
         let appended = thread.join().unwrap();
@@ -322,7 +325,7 @@ fn loom_ageing_spares_a_segment_that_was_just_filled() {
         let thread = thread::spawn(move || {
             // One fills the segment; for the other the writer seals it and opens the next.
             let run = std::iter::repeat_n(message(b"aaaaaaaa"), 2);
-            other.append(run, UnixMicros::new(5))
+            other.append(run, UnixMicros::new(5), || u64::MAX)
         });
         log.evict_older(UnixMicros::new(2), UnixMicros::new(5));
         thread.join().unwrap();

@@ -15,6 +15,7 @@ mod node;
 mod pool;
 mod pressure;
 mod record;
+mod room;
 #[expect(
     unsafe_code,
     reason = "readers slice records in place while writers fill the same buffer"
@@ -37,20 +38,20 @@ pub use node::Node;
 pub use pool::Budget;
 pub use pressure::Progress;
 pub use record::Record;
+pub use room::{NoRoom, Reservation};
 #[cfg(any(test, fuzzing))]
 pub use twin::fuzz_log;
 
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::channel::log::Log;
 use crate::channel::pool::Pool;
 use crate::channel::pressure::Pressure;
+use crate::channel::segment::Segment;
 use crate::channel::table::Table;
 use crate::channel::wake::Waiters;
 use crate::clock::UnixMicros;
@@ -126,11 +127,17 @@ impl Channel {
     where
         I: Iterator<Item = Message<'m>> + Clone,
     {
-        let appended = self.log.append(run, arrival);
+        let appended = self.log.append(run, arrival, || self.awaited_from());
         if self.waiters.any() {
             self.appended.notify_waiters();
         }
         appended
+    }
+
+    /// Bytes that `message` takes in a log; at most the `channel_bytes_max` of any channel.
+    #[must_use]
+    pub fn bytes_of(message: &Message<'_>) -> usize {
+        Segment::bytes_for(message)
     }
 
     /// The first sequence still kept.
@@ -243,34 +250,6 @@ impl Channel {
         self.pressure.wake();
     }
 
-    /// True when `when_full` is `Wait` and a drain is more than half the budget behind that has
-    /// moved within `wait_max`. HTTP answers 429 then. Once a drain stood still for that long,
-    /// nobody waits for it until it moves again.
-    #[must_use]
-    pub fn is_pressed(&self) -> bool {
-        self.pause().is_some()
-    }
-
-    /// Ends when `is_pressed` is false. Cancel safe.
-    pub async fn room(&self) {
-        loop {
-            let mut moved = pin!(self.pressure.moved());
-            let Some(until) = self.pause() else {
-                return;
-            };
-            tokio::select! {
-                () = &mut moved => {}
-                () = tokio::time::sleep_until(until) => {}
-            }
-        }
-    }
-
-    /// True when a drain that could run is behind: the writer should yield once.
-    #[must_use]
-    pub fn has_runnable_backlog(&self) -> bool {
-        self.pressure.has_runnable_backlog(|| self.log.end())
-    }
-
     /// The channel's flags.
     #[must_use]
     pub fn flags(&self) -> ChannelFlags {
@@ -318,15 +297,6 @@ impl Channel {
         &self.pressure
     }
 
-    fn pause(&self) -> Option<Instant> {
-        if !self.has(WAITS) || self.is_closed() {
-            return None;
-        }
-        let bytes_max = self.pool.channel_bytes_max() / 2;
-        self.pressure
-            .pause(self.log.end(), bytes_max, self.pool.wait_max())
-    }
-
     fn has(&self, bit: u8) -> bool {
         // Acquire: pairs with `set`; who sees the channel closed sees what came before.
         self.bits.load(Ordering::Acquire) & bit != 0
@@ -349,23 +319,27 @@ const CLOSED: u8 = 8;
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::pin::pin;
+
     use super::*;
     use crate::channel::pool::Sizes;
     use crate::channel::twin::{message, pool};
     use tokio_test_free::poll_once;
 
     /// Polls a future once, to put it where a task would be when something happens.
-    mod tokio_test_free {
+    pub(in crate::channel) mod tokio_test_free {
         use std::future::{Future, poll_fn};
         use std::pin::Pin;
         use std::task::Poll;
 
-        pub(crate) async fn poll_once<F: Future<Output = ()>>(mut future: Pin<&mut F>) -> bool {
+        pub(in crate::channel) async fn poll_once<F: Future<Output = ()>>(
+            mut future: Pin<&mut F>,
+        ) -> bool {
             poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
         }
     }
 
-    fn channel(channel_bytes_max: usize) -> Channel {
+    pub(in crate::channel) fn channel(channel_bytes_max: usize) -> Channel {
         let pool = pool(
             channel_bytes_max,
             Sizes {
@@ -377,7 +351,7 @@ pub(crate) mod tests {
         Channel::new(ChannelId::from(1), &pool, empty)
     }
 
-    fn append(channel: &Channel, text: &str, count: usize) -> Appended {
+    pub(in crate::channel) fn append(channel: &Channel, text: &str, count: usize) -> Appended {
         let run = std::iter::repeat_n(message(text.as_bytes()), count);
         channel.append_run(run, UnixMicros::new(1))
     }
@@ -514,79 +488,5 @@ pub(crate) mod tests {
         channel.close();
         assert!(poll_once(closed.as_mut()).await);
         assert!(channel.is_closed());
-    }
-
-    /// A channel that waits, with a drain that stands at its beginning.
-    fn pressed() -> (Channel, Arc<Progress>) {
-        let channel = channel(4096);
-        channel.set_when_full(WhenFull::Wait);
-        let progress = Arc::new(Progress::default());
-        channel.add_progress(Arc::clone(&progress));
-        assert!(!channel.has_runnable_backlog(), "has not confirmed yet");
-        progress.confirm(&channel, &channel.cursor_at_end());
-        append(&channel, "x", 64);
-        assert!(!channel.is_pressed(), "half is not more than half");
-        append(&channel, "x", 1);
-        (channel, progress)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn writers_pause_until_the_slowest_drain_is_near() {
-        let (channel, progress) = pressed();
-        assert!(channel.is_pressed() && channel.has_runnable_backlog());
-        let mut room = pin!(channel.room());
-        assert!(!poll_once(room.as_mut()).await);
-        progress.confirm(&channel, &channel.cursor_at(Seq::new(1)));
-        assert!(poll_once(room.as_mut()).await);
-        progress.set_stalled(true);
-        assert!(!channel.has_runnable_backlog());
-        append(&channel, "x", 10);
-        assert!(channel.is_pressed());
-        channel.set_when_full(WhenFull::Lose);
-        assert!(!channel.is_pressed());
-        channel.set_when_full(WhenFull::Wait);
-        channel.remove_progress(&progress);
-        assert!(!channel.is_pressed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn writers_give_up_on_a_drain_that_stands_still() {
-        let (channel, progress) = pressed();
-        let began = crate::clock::now();
-        channel.room().await;
-        assert_eq!(began.elapsed().as_secs(), 30);
-        progress.confirm(&channel, &channel.cursor_at(Seq::new(0)));
-        append(&channel, "x", 10);
-        assert!(!channel.is_pressed(), "not again before it moves");
-        progress.confirm(&channel, &channel.cursor_at_end());
-        assert!(!channel.is_pressed());
-        append(&channel, "x", 65);
-        assert!(channel.is_pressed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dead_drain_releases_nobody_from_waiting_for_a_slow_one() {
-        let (channel, dead) = pressed();
-        dead.set_stalled(true);
-        let slow = Arc::new(Progress::default());
-        slow.confirm(&channel, &channel.cursor_at(Seq::new(0)));
-        channel.add_progress(Arc::clone(&slow));
-        let advance = async |seconds| {
-            tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
-        };
-        assert!(channel.is_pressed());
-        advance(20).await;
-        append(&channel, "x", 10);
-        slow.confirm(&channel, &channel.cursor_at(Seq::new(5)));
-        assert!(channel.is_pressed());
-        advance(20).await;
-        assert!(channel.is_pressed(), "the slow one has moved");
-        slow.confirm(&channel, &channel.cursor_at_end());
-        assert!(!channel.is_pressed(), "the dead one is given up");
-        dead.confirm(&channel, &channel.cursor_at(Seq::new(2)));
-        assert!(!channel.is_pressed(), "what it was robbed of is no move");
-        dead.set_stalled(false);
-        dead.confirm(&channel, &channel.cursor_at(Seq::new(3)));
-        assert!(channel.is_pressed(), "it is alive again");
     }
 }

@@ -72,7 +72,7 @@ proptest! {
         };
         let log = log(1 << 20, Sizes::default());
         let mut cursor = log.cursor_at_end();
-        log.append([given, given].into_iter(), UnixMicros::new(u64::MAX));
+        log.append([given, given].into_iter(), UnixMicros::new(u64::MAX), || u64::MAX);
         let mut seen = 0;
         log.read(&mut cursor, |record| {
             let back = record.message;
@@ -176,7 +176,7 @@ fn writers_and_readers_agree_on_every_record() {
                         })
                         .collect();
                     let run = texts.iter().map(|text| message(text.as_bytes()));
-                    let count = log.append(run, UnixMicros::new(7)).count;
+                    let count = log.append(run, UnixMicros::new(7), || u64::MAX).count;
                     appended.fetch_add(count, Ordering::Relaxed);
                     number += count;
                     if number % 5 == 0 {

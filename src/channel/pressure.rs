@@ -64,6 +64,15 @@ impl Progress {
         self.is_stalled.store(is_stalled, Ordering::Relaxed);
     }
 
+    /// Where the drain's unconfirmed records begin, unless it has stood still for `wait_max`.
+    fn awaited(&self, now: Instant, wait_max: Duration) -> Option<u64> {
+        let reached = self.reached.load(Ordering::Relaxed);
+        let stood = self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_given_up =
+            stood.is_some_and(|stood| reached <= stood.reached && stood.since + wait_max <= now);
+        (!is_given_up).then(|| self.bytes.load(Ordering::Relaxed))
+    }
+
     /// Until when writers pause for this drain, if they do: it is more than `bytes_max` behind
     /// `end` and has not stood still for `wait_max`. One that has counts again once it moves.
     fn pause(&self, end: u64, bytes_max: u64, wait_max: Duration) -> Option<Instant> {
@@ -86,6 +95,8 @@ impl Progress {
 pub(crate) struct Pressure {
     drains: ArcSwapOption<Vec<Arc<Progress>>>,
     moved: Notify,
+    /// Bytes that writers are about to append.
+    reserved: AtomicU64,
 }
 
 impl Pressure {
@@ -128,21 +139,49 @@ impl Pressure {
         })
     }
 
-    /// Until when writers pause, if they do: a drain is more than `bytes_max` behind `end` and has
-    /// moved within `wait_max`. Each drain is judged alone: a dead one releases nobody from
+    /// Whether there is any drain.
+    pub(crate) fn has_drains(&self) -> bool {
+        self.drains.load().is_some()
+    }
+
+    /// Until when writers pause, if they do: a drain is more than `bytes_max` behind the byte `end`
+    /// and has moved within `wait_max`. Each drain is judged alone: a dead one releases nobody from
     /// waiting for a slow one.
-    pub(crate) fn pause(
-        &self,
-        end: Position,
-        bytes_max: usize,
-        wait_max: Duration,
-    ) -> Option<Instant> {
+    pub(crate) fn pause(&self, end: u64, bytes_max: u64, wait_max: Duration) -> Option<Instant> {
         let drains = self.drains.load();
-        let bytes_max = bytes_max as u64;
         let pauses = drains
             .as_deref()?
             .iter()
-            .filter_map(|drain| drain.pause(end.bytes, bytes_max, wait_max));
+            .filter_map(|drain| drain.pause(end, bytes_max, wait_max));
         pauses.max()
+    }
+
+    /// The byte from which on records are still awaited by a drain for which writers pause.
+    pub(crate) fn awaited_from(&self, wait_max: Duration) -> u64 {
+        let now = clock::now();
+        let drains = self.drains.load();
+        let awaited = drains
+            .iter()
+            .flat_map(|drains| drains.iter())
+            .filter_map(|drain| drain.awaited(now, wait_max));
+        awaited.min().unwrap_or(u64::MAX)
+    }
+
+    /// Adds `bytes` to what is about to be appended; returns the sum of it.
+    pub(crate) fn reserve(&self, bytes: u64) -> u64 {
+        // Acquire: pairs with `release`. Either what another writer has reserved is still in the
+        // sum, or the end that is looked at next holds what it appended.
+        self.reserved.fetch_add(bytes, Ordering::Acquire) + bytes
+    }
+
+    /// Takes `bytes` from what is about to be appended, since they were, or will not be.
+    pub(crate) fn release(&self, bytes: u64) {
+        // Release: pairs with `reserve`.
+        self.reserved.fetch_sub(bytes, Ordering::Release);
+    }
+
+    /// What is about to be appended.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Acquire)
     }
 }

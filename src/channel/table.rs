@@ -73,15 +73,22 @@ impl Table {
     }
 
     /// This table with `segment` at the end and without the oldest ones that then make it greater
-    /// than `bytes_max`. None when another writer has already put a segment there.
-    pub(crate) fn with(&self, segment: &Arc<Segment>, bytes_max: usize) -> Option<Self> {
+    /// than `bytes_max`. Those with records from `keep_from` on, counted in bytes, stay until it is
+    /// twice as great. None when another writer has already put a segment there.
+    pub(crate) fn with(
+        &self,
+        segment: &Arc<Segment>,
+        bytes_max: usize,
+        keep_from: u64,
+    ) -> Option<Self> {
         if self.end().number != segment.base().number {
             return None;
         }
         let mut bytes = self.bytes + segment.capacity();
         let mut dropped_count = 0;
         for oldest in self.segments() {
-            if bytes <= bytes_max {
+            let is_wanted = keep_from < oldest.end().bytes;
+            if bytes <= bytes_max || (is_wanted && bytes <= bytes_max.saturating_mul(2)) {
                 break;
             }
             bytes -= oldest.capacity();

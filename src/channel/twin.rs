@@ -188,7 +188,7 @@ pub(crate) fn check(ops: &[Op], channel_bytes_max: usize) {
                     })
                     .collect();
                 let run = texts.iter().map(|text| message(text));
-                let appended = log.append(run, UnixMicros::new(time));
+                let appended = log.append(run, UnixMicros::new(time), || u64::MAX);
                 assert_eq!(appended.count, texts.len() as u64);
                 if !texts.is_empty() {
                     assert_eq!(appended.first_seq.value(), twin.end());

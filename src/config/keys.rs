@@ -215,7 +215,7 @@ keys! {
         "Answers every POST /logs with 503.";
     ["What channels keep"]
     channel_bytes_max: usize, Bytes(CHANNEL_BYTES_LIMIT_MIN, 1 << 40), given("\"16MiB\""), Running,
-        "Memory of one channel's log; its oldest messages go first.";
+        "Memory of one channel's log; its oldest messages go first. One that waits may take as much again while a drain is behind.";
     node_bytes_max: usize, Bytes(0, 1 << 44), given("0"), Running,
         "Memory of all logs together; the oldest of the idlest channels go first. 0: half the machine's memory, at most 4GiB.";
     history_age_max: Duration, Span(SECOND_MS, 3_650 * DAY_MS), given("\"7d\""), Running,

@@ -25,6 +25,7 @@ pub(crate) enum Fault {
     MediaType,
     Encoding,
     TooLong,
+    TooGreat,
     BodyTimeout,
     BodyBroken,
     Damaged,
@@ -50,6 +51,7 @@ impl From<Refusal> for Fault {
             Refusal::Forbidden => Self::Forbidden,
             Refusal::RateLimited(wait) => Self::Slow(wait),
             Refusal::Pressed => Self::Slow(PRESSED_RETRY),
+            Refusal::TooGreat => Self::TooGreat,
         }
     }
 }
@@ -95,6 +97,11 @@ impl Fault {
                 "Content-Encoding must be identity, gzip or zstd",
             ),
             Self::TooLong => said(StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+            Self::TooGreat => said(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "These messages are more than their channel holds while its drains wait for them; \
+                 send fewer in a request.",
+            ),
             Self::BodyTimeout => said(StatusCode::REQUEST_TIMEOUT, "Body too slow"),
             Self::BodyBroken => said(StatusCode::BAD_REQUEST, "Body ended early"),
             Self::Damaged => said(

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, NoRoom, Reservation, WhenFull};
 use crate::clock::UnixMicros;
 use crate::ingest::intake::Tally;
+use crate::limits::{CHANNEL_BYTES_LIMIT_MIN, FRAME_BYTES_LIMIT, RECORD_OVERHEAD_BYTES_MAX};
 use crate::route::RouteTable;
 use crate::route::Target;
 use crate::route::limit::Demand;
@@ -52,6 +53,28 @@ impl Run<'_> {
         self.parts.first().map(|part| part.target.channel())
     }
 
+    /// Bytes that the messages take in the channel's log.
+    fn bytes(&self) -> usize {
+        let measured = self.messages().map(|message| Channel::bytes_of(&message));
+        measured.sum()
+    }
+
+    /// The same or more, without looking at the messages.
+    fn bytes_at_most(&self) -> usize {
+        let frames: u64 = self.parts.iter().map(|part| part.demand.bytes).sum();
+        usize::try_from(frames)
+            .unwrap_or(usize::MAX)
+            .saturating_add(self.entries.len() * RECORD_OVERHEAD_BYTES_MAX)
+    }
+
+    /// The messages as readers see them, without those over a limit.
+    fn messages(&self) -> impl Iterator<Item = Message<'_>> + Clone {
+        self.entries.iter().filter_map(|entry| {
+            let part = self.parts.get(usize::try_from(entry.part).ok()?)?;
+            Some(cooked(entry, &part.target))
+        })
+    }
+
     fn clear(&mut self) {
         self.parts.clear();
         self.entries.clear();
@@ -80,6 +103,8 @@ pub(crate) struct After {
     pub(crate) has_backlog: bool,
     /// Channels that ask their writers to wait.
     pub(crate) pressed: Vec<Arc<Channel>>,
+    /// What was not delivered, because a channel has no room for it.
+    pub(crate) short: Option<Shortage>,
 }
 
 impl After {
@@ -90,6 +115,14 @@ impl After {
             self.pressed.push(Arc::clone(channel));
         }
     }
+}
+
+/// Messages that have to wait for room.
+pub(crate) struct Shortage {
+    /// In which channel.
+    pub(crate) channel: Arc<Channel>,
+    /// For how many bytes of records.
+    pub(crate) bytes: usize,
 }
 
 /// The messages gathered so far.
@@ -103,6 +136,8 @@ pub(crate) struct Gather<'a> {
     /// Where the last message went: the next one often goes there too.
     last: usize,
     messages: usize,
+    /// Of their frames.
+    bytes: usize,
 }
 
 impl<'a> Gather<'a> {
@@ -114,12 +149,15 @@ impl<'a> Gather<'a> {
             further: HashMap::new(),
             last: 0,
             messages: 0,
+            bytes: 0,
         }
     }
 
-    /// Whether it holds as many messages as it should before they are delivered.
+    /// Whether it holds as many messages as it should before they are delivered: never more than
+    /// the smallest channel has room for.
     pub(crate) fn is_full(&self) -> bool {
-        GATHERED_MESSAGES_MAX <= self.messages
+        let kept_bytes = self.bytes + self.messages * RECORD_OVERHEAD_BYTES_MAX;
+        GATHERED_MESSAGES_MAX <= self.messages || KEPT_BYTES_MAX <= kept_bytes
     }
 
     /// Adds `message`, whose frame had `bytes` bytes, for `target`.
@@ -140,6 +178,7 @@ impl<'a> Gather<'a> {
         });
         self.last = index;
         self.messages += 1;
+        self.bytes += bytes;
     }
 
     /// The run of `channel`, made if it is new. Neighbours are often for the same one, and a read
@@ -173,6 +212,39 @@ impl<'a> Gather<'a> {
         self.runs.iter().flat_map(|run| run.parts.iter())
     }
 
+    /// Every channel that waits, and the bytes that its messages take in its log.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = (&Arc<Channel>, usize)> {
+        // Spare runs have no channel.
+        self.runs.iter().filter_map(|run| {
+            let waits = |channel: &&Arc<Channel>| channel.when_full() == WhenFull::Wait;
+            Some((run.channel().filter(waits)?, run.bytes()))
+        })
+    }
+
+    /// Room for all messages in channels that wait; to be kept until they were delivered.
+    pub(crate) fn reserve(&self) -> Result<Vec<Reservation>, Shortage> {
+        // Measuring each message costs something, and there is mostly room enough.
+        self.reserve_by(|run| run.bytes_at_most())
+            .or_else(|_| self.reserve_by(|run| run.bytes()))
+    }
+
+    fn reserve_by(&self, measure: fn(&Run<'_>) -> usize) -> Result<Vec<Reservation>, Shortage> {
+        let reserved = self.runs.iter().filter_map(|run| {
+            let channel = run.channel()?;
+            let bytes = measure(run);
+            match channel.reserve(bytes) {
+                Ok(reserved) => reserved.map(Ok),
+                Err(NoRoom::Now) => Some(Err(Shortage {
+                    channel: Arc::clone(channel),
+                    bytes,
+                })),
+                // Cannot be: see `is_full`. Waiting would not help.
+                Err(NoRoom::Ever) => None,
+            }
+        });
+        reserved.collect()
+    }
+
     /// Forgets what was gathered.
     pub(crate) fn clear(&mut self) {
         self.runs.iter_mut().take(self.used).for_each(Run::clear);
@@ -180,6 +252,7 @@ impl<'a> Gather<'a> {
         self.further.clear();
         self.last = 0;
         self.messages = 0;
+        self.bytes = 0;
     }
 
     /// Appends everything to its channels; what is over a limit is dropped, counted and told.
@@ -284,12 +357,8 @@ fn cooked<'m>(entry: &'m Entry<'_>, target: &'m Target) -> Message<'m> {
 }
 
 fn append(run: &Run<'_>, arrival: UnixMicros) -> u64 {
-    let messages = run.entries.iter().filter_map(|entry| {
-        let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
-        Some(cooked(entry, &part.target))
-    });
     run.channel()
-        .map_or(0, |channel| channel.append(messages, arrival))
+        .map_or(0, |channel| channel.append(run.messages(), arrival))
 }
 
 /// The channel that messages of `run` were copied to, if any were.
@@ -361,6 +430,10 @@ const DROPPED: u32 = u32::MAX;
 
 /// Messages gathered before they are delivered: about one greatest read of short ones.
 const GATHERED_MESSAGES_MAX: usize = 8_192;
+
+/// What they may take in their channels' logs before one more is added.
+const KEPT_BYTES_MAX: usize =
+    CHANNEL_BYTES_LIMIT_MIN - FRAME_BYTES_LIMIT - RECORD_OVERHEAD_BYTES_MAX;
 
 /// Runs that are found by looking at each.
 const SCANNED_RUNS: usize = 16;

@@ -10,6 +10,7 @@ use crate::ingest::gather::After;
 use crate::ingest::gather::Gather;
 use crate::ingest::gather::Limiting;
 use crate::ingest::gather::ReadTime;
+use crate::ingest::gather::Shortage;
 use crate::ingest::gather::TOKEN_PREFIX;
 use crate::route::RouteTable;
 use crate::route::Target;
@@ -136,9 +137,11 @@ impl<'r> Batch<'r> {
             Some(bound) => self.take_bound(bound.as_ref(), frame, is_truncated),
             None => self.take_routed(frame, is_truncated),
         }
-        if self.gather.is_full() {
-            self.deliver();
-        }
+    }
+
+    /// Whether it has as many messages as it should before they are delivered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.gather.is_full()
     }
 
     fn take_bound(&mut self, bound: Option<&'r Arc<Target>>, frame: &'r [u8], is_truncated: bool) {
@@ -169,7 +172,22 @@ impl<'r> Batch<'r> {
         self.gather.push(target, message, frame.len());
     }
 
-    fn deliver(&mut self) {
+    /// Delivers what is gathered if every channel that waits has room for it; else forgets it.
+    pub(crate) fn deliver_if_room(&mut self) -> Result<(), Shortage> {
+        match self.gather.reserve() {
+            Ok(_reserved) => {
+                self.deliver();
+                Ok(())
+            }
+            Err(shortage) => {
+                self.gather.clear();
+                Err(shortage)
+            }
+        }
+    }
+
+    /// Delivers what is gathered, whether there is room or not.
+    pub(crate) fn deliver(&mut self) {
         let table = &self.intake.table;
         let after = self
             .gather

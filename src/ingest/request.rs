@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::channel::{Channel, NoRoom, Reservation};
 use crate::ingest::gather::Gather;
 use crate::ingest::gather::Limiting;
 use crate::ingest::gather::ReadTime;
@@ -57,6 +58,8 @@ pub(crate) enum Refusal {
     RateLimited(Duration),
     /// A channel is full and asks its writers to wait.
     Pressed,
+    /// The messages for a channel that waits are more than it holds.
+    TooGreat,
 }
 
 /// A body and how it is to be read.
@@ -74,16 +77,23 @@ struct Claim {
     demand: Demand,
 }
 
-/// The claims of a body, and where each target's is, by the target's address. The claims keep the
-/// targets alive, so that no address is used again meanwhile.
+/// The claims of a body, and where each target's is, by the target's address; and what its messages
+/// take in channels that wait, by the channel's. The claims keep targets and channels alive, so that
+/// no address is used again meanwhile.
 #[derive(Default)]
 struct Claims {
     all: Vec<Claim>,
     places: HashMap<usize, usize>,
+    needs: HashMap<usize, (Arc<Channel>, usize)>,
 }
 
 impl Claims {
     fn add(&mut self, gather: &Gather<'_>) {
+        for (channel, bytes) in gather.needs() {
+            let address = Arc::as_ptr(channel).addr();
+            let none = || (Arc::clone(channel), 0);
+            self.needs.entry(address).or_insert_with(none).1 += bytes;
+        }
         for part in gather.parts() {
             let address = Arc::as_ptr(&part.target).addr();
             let place = *self.places.entry(address).or_insert(self.all.len());
@@ -98,6 +108,18 @@ impl Claims {
                 }),
             }
         }
+    }
+
+    /// Room in the channels that wait; to be kept until the messages were delivered.
+    fn reserve(&self) -> Result<Vec<Reservation>, Refusal> {
+        let needs = self.needs.values();
+        let reserved = needs.filter_map(|(channel, bytes)| channel.reserve(*bytes).transpose());
+        reserved
+            .collect::<Result<_, _>>()
+            .map_err(|room| match room {
+                NoRoom::Now => Refusal::Pressed,
+                NoRoom::Ever => Refusal::TooGreat,
+            })
     }
 }
 
@@ -136,8 +158,9 @@ impl<'b> Body<'b> {
             is_whole = false;
         });
         claims.add(&gather);
+        self.check(&claims.all, tally)?;
+        let _reserved = claims.reserve()?;
         let claims = claims.all;
-        self.check(&claims, tally)?;
         self.take_limits(&claims)?;
         if !commit() {
             self.refund(&claims);

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::clock;
 use crate::id::Token;
-use crate::ingest::gather::After;
+use crate::ingest::gather::{After, Shortage};
 use crate::ingest::intake::{Batch, Intake, TokenCache};
 use crate::limits::{FRAME_BYTES_LIMIT, READ_BYTES_MAX};
 use crate::net::listen::{Accepted, Listener};
@@ -169,39 +169,50 @@ impl Connection {
         shutdown: &Shutdown,
     ) -> Result<(), ConnectionError> {
         loop {
-            let count = tokio::select! {
+            let result = tokio::select! {
                 biased;
                 // Cancel safe: nothing is taken from the stream until it returns.
-                count = self.fill(&mut stream) => count,
+                result = self.fill(&mut stream) => result,
                 () = shutdown.requested() => {
-                    self.take_frames(intake, 0, Ending::Ended);
+                    self.take_frames(intake, 0, Ending::Stopped);
                     return Ok(());
                 }
             };
-            let count = match count {
-                Ok(count) => count,
-                Err(error) => {
-                    self.take_frames(intake, 0, Ending::Ended);
-                    return Err(error);
-                }
+            let (count, ending) = match &result {
+                Ok(0) | Err(_) => (0, Ending::Ended),
+                Ok(count) => (*count, Ending::Open),
             };
-            let ending = if count == 0 {
-                Ending::Ended
-            } else {
-                Ending::Open
-            };
-            let after = self.take_frames(intake, count, ending);
-            if ending == Ending::Ended {
+            self.take_all_frames(intake, count, ending, shutdown).await;
+            if shutdown.is_requested() {
+                self.take_frames(intake, 0, Ending::Stopped);
                 return Ok(());
             }
-            let is_held_up = !after.pressed.is_empty();
+            if ending == Ending::Ended {
+                return result.map(|_| ());
+            }
+        }
+    }
+
+    /// Takes every frame that is whole, as far as channels that wait have room; waits until they
+    /// have, or `shutdown`.
+    async fn take_all_frames(
+        &mut self,
+        intake: &Intake,
+        mut count: usize,
+        ending: Ending,
+        shutdown: &Shutdown,
+    ) {
+        loop {
+            let after = self.take_frames(intake, count, ending);
+            count = 0;
+            let is_held_up = after.short.is_some() || !after.pressed.is_empty();
+            let is_done = after.short.is_none();
             rest(after, shutdown).await;
             if is_held_up {
                 self.forgive_pause(clock::now());
             }
-            if shutdown.is_requested() {
-                self.take_frames(intake, 0, Ending::Ended);
-                return Ok(());
+            if is_done || shutdown.is_requested() {
+                return;
             }
         }
     }
@@ -239,14 +250,22 @@ impl Connection {
         let bytes = self.buffer.get(..self.filled + count).unwrap_or_default();
         let mut batch = Batch::new(intake, &read, &mut self.cache);
         batch.tally.bytes = u64::try_from(count).unwrap_or_default();
-        let (used, has_cut) = cut_all(&mut self.framer, bytes, ending, &mut batch);
+        let Cuts {
+            used,
+            has_cut,
+            short,
+        } = cut_all(&mut self.framer, bytes, ending, &mut batch);
         // A full buffer that holds no frame cannot be: it is greater than any frame. If it were,
         // the connection would hang; so its bytes are thrown away and counted.
-        let is_stuck = used == 0 && is_full && READ_BYTES_MAX <= self.buffer.len();
+        let is_stuck =
+            used == 0 && is_full && short.is_none() && READ_BYTES_MAX <= self.buffer.len();
         if is_stuck {
             batch.tally.malformed += 1;
         }
-        let after = batch.finish();
+        let after = After {
+            short,
+            ..batch.finish()
+        };
         let used = if is_stuck { bytes.len() } else { used };
         let left = bytes.len().saturating_sub(used);
         self.buffer.copy_within(used..used + left, 0);
@@ -279,24 +298,69 @@ impl Connection {
 /// Whether more bytes may come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Ending {
+    /// They may.
     Open,
+    /// The source has ended.
     Ended,
+    /// The router ends: nothing can be waited for any more.
+    Stopped,
 }
 
-/// Cuts and takes all frames of `bytes`; says how many bytes are done with, and whether a frame
-/// was among them.
+/// What cutting came to.
+struct Cuts {
+    /// Bytes that are done with.
+    used: usize,
+    /// Whether a frame was among them.
+    has_cut: bool,
+    /// What the frames behind them have to wait for.
+    short: Option<Shortage>,
+}
+
+/// Cuts, takes and delivers all frames of `bytes`, up to those that a channel has no room for.
 fn cut_all<'r>(
     framer: &mut Framer,
     bytes: &'r [u8],
     ending: Ending,
     batch: &mut Batch<'r>,
-) -> (usize, bool) {
+) -> Cuts {
     let mut left = bytes;
     let mut has_cut = false;
     loop {
+        let before = (framer.clone(), left, batch.tally);
+        let is_end = cut_some(framer, &mut left, ending, batch, &mut has_cut);
+        let delivered = match ending {
+            Ending::Open | Ending::Ended => batch.deliver_if_room(),
+            Ending::Stopped => {
+                batch.deliver();
+                Ok(())
+            }
+        };
+        let short = delivered
+            .err()
+            .inspect(|_| (*framer, left, batch.tally) = before);
+        if is_end || short.is_some() {
+            let used = bytes.len() - left.len();
+            return Cuts {
+                used,
+                has_cut,
+                short,
+            };
+        }
+    }
+}
+
+/// Cuts frames off `left` until the batch is full; true when no more can be cut.
+fn cut_some<'r>(
+    framer: &mut Framer,
+    left: &mut &'r [u8],
+    ending: Ending,
+    batch: &mut Batch<'r>,
+    has_cut: &mut bool,
+) -> bool {
+    while !left.is_empty() {
         let cut = match ending {
             Ending::Open => framer.cut(left),
-            Ending::Ended => framer.cut_at_end(left),
+            Ending::Ended | Ending::Stopped => framer.cut_at_end(left),
         };
         let used = match cut {
             Cut::Frame {
@@ -304,27 +368,27 @@ fn cut_all<'r>(
                 used,
                 is_truncated,
             } => {
-                has_cut = true;
+                *has_cut = true;
                 batch.take(frame, is_truncated);
                 used
             }
             Cut::Malformed { used } => {
-                has_cut = true;
+                *has_cut = true;
                 batch.tally.malformed += 1;
                 used
             }
             Cut::Skip { used } => used,
-            Cut::Incomplete => break,
+            Cut::Incomplete => return true,
         };
         if used == 0 {
-            break;
+            return true;
         }
-        left = left.get(used..).unwrap_or_default();
-        if left.is_empty() {
-            break;
+        *left = left.get(used..).unwrap_or_default();
+        if batch.is_full() {
+            return false;
         }
     }
-    (bytes.len() - left.len(), has_cut)
+    true
 }
 
 /// Lets readers that are behind run, and waits for the channels that ask for it: the sender is
@@ -332,6 +396,9 @@ fn cut_all<'r>(
 async fn rest(after: After, shutdown: &Shutdown) {
     if after.has_backlog {
         tokio::task::yield_now().await;
+    }
+    if let Some(short) = after.short {
+        unless_stopped(short.channel.room_for(short.bytes), shutdown).await;
     }
     for channel in after.pressed {
         unless_stopped(channel.room(), shutdown).await;

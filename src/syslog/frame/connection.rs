@@ -11,7 +11,7 @@ use crate::limits::{FRAME_COUNT_DIGITS_MAX, FRAME_COUNT_MAX};
 /// Where a connection stands between two calls. It owns no buffer: whoever reads keeps the bytes
 /// and drops what a cut has used. A buffer of `frame_bytes_max + FRAME_PREFIX_BYTES_MAX` bytes is
 /// always enough for the next cut.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Framer {
     frame_bytes_max: usize,
     state: State,
