@@ -108,44 +108,42 @@ async fn logger_sends_in_each_of_its_forms() {
     let udp = router.syslog_udp.port().to_string();
     let to_tcp = ["--tcp", "-n", "127.0.0.1", "-P", &tcp, "-t", &token];
     let to_udp = ["--udp", "-n", "127.0.0.1", "-P", &udp, "-t", &token];
-    let send = |to: &[&str], form: &[&str]| logger(&[to, form].concat());
-    send(
-        &to_tcp,
-        &[
-            "--rfc5424",
-            "--octet-count",
-            "-p",
-            "local7.info",
-            "octet counted",
-        ],
-    );
-    send(
-        &to_tcp,
-        &["--rfc5424=notq", "--msgid", "web.1", "newline framed"],
-    );
-    send(
-        &to_tcp,
-        &[
-            "--rfc5424=notq,notime,nohost",
-            "--octet-count",
-            "--id=77",
-            "no time",
-        ],
-    );
-    send(&to_tcp, &["--rfc3164", "--octet-count", "old form"]);
-    send(&to_udp, &["--rfc5424", "a datagram"]);
-    let lines = router.history_until("app", 5).await;
-    for (line, wanted) in [
-        (0, "app[-]: octet counted"),
-        (1, "app[-]: newline framed"),
-        (2, "- app[77]: no time"),
-        (3, "app[-]: old form"),
-        (4, "app[-]: a datagram"),
-    ] {
+    let forms: [(&[&str], &[&str], &str); 5] = [
+        (
+            &to_tcp,
+            &["--rfc5424", "--octet-count", "-p", "local7.info", "counted"],
+            "app[-]: counted",
+        ),
+        (
+            &to_tcp,
+            &["--rfc5424=notq", "--msgid", "web.1", "newline framed"],
+            "app[-]: newline framed",
+        ),
+        (
+            &to_tcp,
+            &[
+                "--rfc5424=notq,notime,nohost",
+                "--octet-count",
+                "--id=77",
+                "no time",
+            ],
+            "- app[77]: no time",
+        ),
+        (
+            &to_tcp,
+            &["--rfc3164", "--octet-count", "old form"],
+            "app[-]: old form",
+        ),
+        (&to_udp, &["--rfc5424", "a datagram"], "app[-]: a datagram"),
+    ];
+    // Each on a connection of its own: only one that has arrived is before the next.
+    for (index, (to, form, wanted)) in forms.into_iter().enumerate() {
+        logger(&[to, form].concat());
+        let lines = router.history_until("app", index + 1).await;
         assert!(
-            lines[line].ends_with(wanted),
+            lines[index].ends_with(wanted),
             "{:?} lacks {wanted:?}",
-            lines[line]
+            lines[index]
         );
     }
     router.stop().await;

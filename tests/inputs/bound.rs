@@ -101,6 +101,26 @@ async fn any_line_is_taken_over_tcp() {
     router.stop().await;
 }
 
+/// What a count that was too small leaves over is no line of its own: it may be the part of the
+/// header with the token in it.
+#[tokio::test]
+async fn the_rest_of_a_frame_with_a_wrong_count_is_not_carried() {
+    let (_data, router, token) = start().await;
+    let wrong = format!("20 <134>1 2012-12-10T03:00:48Z h {token} web.1 - - cut\n");
+    let bytes = wrong + &framed(&token, "the next");
+    send(router.bound("tcp"), bytes.as_bytes()).await;
+    let lines = seen(&router, 2).await;
+    assert_eq!(lines.last().unwrap(), "pg[web.1]: the next");
+    assert!(!lines.concat().contains(&token), "{lines:?}");
+    assert_eq!(
+        router
+            .metric("logboom_dropped_messages_total{reason=\"malformed\"}")
+            .await,
+        1.0
+    );
+    router.stop().await;
+}
+
 #[tokio::test]
 async fn any_datagram_is_taken_over_udp() {
     let (_data, router, token) = start().await;

@@ -35,8 +35,9 @@ pub enum Cut<'a> {
         /// Bytes to drop.
         used: usize,
     },
-    /// Half an octet-counted frame at the end of the source, or the begin of a line whose count is
-    /// that of no frame and whose rest is skipped by the next cuts; drop `used` bytes and count it.
+    /// Half an octet-counted frame at the end of the source; or the begin of a line whose rest is
+    /// skipped by the next cuts, since its count is that of no frame, or the count before it was
+    /// wrong. Drop `used` bytes and count it.
     Malformed {
         /// Bytes to drop.
         used: usize,
@@ -49,6 +50,8 @@ pub enum Cut<'a> {
 enum State {
     /// At the first byte of a frame.
     Start,
+    /// Right behind an octet-counted frame. What is no frame here is left over from that one.
+    Behind,
     /// Inside a line whose first `searched_bytes` hold no LF: they are not searched again.
     Line { searched_bytes: usize },
     /// Inside an octet-counted frame too long, of which `left_bytes` are to be skipped.
@@ -89,11 +92,12 @@ impl Framer {
         match self.state {
             _ if bytes.is_empty() => Cut::Incomplete,
             State::Start => self.cut_start(bytes),
+            State::Behind => self.cut_behind(bytes),
             State::Line { searched_bytes } => self.cut_line(bytes, searched_bytes),
             State::SkipCounted { left_bytes } => {
                 let used = left_bytes.min(bytes.len());
                 self.state = match left_bytes - used {
-                    0 => State::Start,
+                    0 => State::Behind,
                     left_bytes => State::SkipCounted { left_bytes },
                 };
                 Cut::Skip { used }
@@ -114,14 +118,38 @@ impl Framer {
         match self.cut(bytes) {
             Cut::Incomplete if bytes.is_empty() => Cut::Incomplete,
             Cut::Incomplete => {
+                let is_behind = matches!(self.state, State::Behind);
                 self.state = State::Start;
-                if let Start::Counted { .. } = start(bytes) {
+                if is_behind || matches!(start(bytes), Start::Counted { .. }) {
                     return Cut::Malformed { used: bytes.len() };
                 }
                 self.line_frame(bytes, bytes.len())
             }
             cut => cut,
         }
+    }
+
+    /// Senders that count one frame count the next, or go on with lines that begin with a PRI. The
+    /// rest of a text whose length was too small may hold anything, the sender's token included.
+    fn cut_behind<'a>(&mut self, bytes: &'a [u8]) -> Cut<'a> {
+        let is_frame = match (start(bytes), bytes) {
+            (
+                Start::Counted {
+                    prefix_bytes,
+                    count,
+                },
+                _,
+            ) => return self.cut_counted(bytes, prefix_bytes, count),
+            (Start::Undecided, _) | (Start::Line, [b'<']) => return Cut::Incomplete,
+            (Start::Miscounted { .. }, _) | (Start::Line, [b'<', b'0'..=b'9', ..]) => true,
+            (Start::Line, _) => bytes.first().is_some_and(|&first| is_blank(first)),
+        };
+        if is_frame {
+            self.state = State::Start;
+            return self.cut_start(bytes);
+        }
+        self.state = State::SkipLine;
+        Cut::Malformed { used: 1 }
     }
 
     fn cut_start<'a>(&mut self, bytes: &'a [u8]) -> Cut<'a> {
@@ -152,11 +180,10 @@ impl Framer {
             return Cut::Incomplete;
         };
         let is_truncated = kept_bytes < count;
-        if is_truncated {
-            self.state = State::SkipCounted {
-                left_bytes: count - kept_bytes,
-            };
-        }
+        self.state = match count - kept_bytes {
+            0 => State::Behind,
+            left_bytes => State::SkipCounted { left_bytes },
+        };
         Cut::Frame {
             frame,
             used,
@@ -385,8 +412,15 @@ mod tests {
 
     #[test]
     fn a_wrong_length_resynchronises_at_the_next_newline() {
-        check(b"4 <1>abc\n4 <2>d", &["<1>a", "bc", "<2>d"]);
+        check(b"4 <1>abc\n4 <2>d", &["<1>a", "!", "<2>d"]);
+        check(b"4 <1>a3 men\n4 <2>d", &["<1>a", "!", "<2>d"]);
+        check(b"4 <1>a<b>\n4 <2>d", &["<1>a", "!", "<2>d"]);
+        check(b"4 <1>a\nbc\n4 <2>d", &["<1>a", "bc", "<2>d"]);
         check(b"6 <1>a4 <2>b\n4 <3>c", &["<1>a4 ", "<2>b", "<3>c"]);
+        check(b"9 <1>45678bcd\n4 <2>d", &["<1>45678~", "!", "<2>d"]);
+        check(b"4 <1>abc", &["<1>a", "!"]);
+        check(b"4 <1>a12", &["<1>a", "!"]);
+        check(b"4 <1>a<", &["<1>a", "!"]);
     }
 
     #[test]
