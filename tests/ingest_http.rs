@@ -61,6 +61,7 @@ fn serve_with(tls: Option<Arc<TlsServer>>) -> Server {
     let settings = LogsSettings {
         body_bytes_max: 3_000_000,
         body_timeout: Duration::from_millis(300),
+        frame_ids_max: FRAME_IDS_MAX,
         ..LogsSettings::default()
     };
     let input = Arc::new(LogsInput::new(
@@ -90,6 +91,9 @@ fn serve_with(tls: Option<Arc<TlsServer>>) -> Server {
         address,
     }
 }
+
+/// Few, so that a flood is soon sent.
+const FRAME_IDS_MAX: usize = 20;
 
 /// A request that is right but for what a test changes.
 struct Post {
@@ -356,6 +360,25 @@ async fn a_retry_is_not_delivered_twice() {
     server
         .inputs
         .assert_counted("logboom_duplicate_requests_total", 2);
+}
+
+#[tokio::test]
+async fn a_flood_by_one_token_makes_nobody_else_forgotten() {
+    let server = serve();
+    let mut a = server.inputs.channel("a", TOKEN_A, "app");
+    let mut b = server.inputs.channel("b", TOKEN_B, "other");
+    let one = |token: &str, id: usize| {
+        let post = post(counted(token, "hi")).by(basic(&format!("token:{token}")));
+        post.header(&format!("X-Request-Id: {id}"))
+    };
+    let line: &[&str] = &["app|web.1|hi"];
+    check(&server, &mut a, one(TOKEN_A, 0), OK, line).await;
+    for id in 0..3 * FRAME_IDS_MAX {
+        check(&server, &mut b, one(TOKEN_B, id), OK, &["other|web.1|hi"]).await;
+    }
+    check(&server, &mut a, one(TOKEN_A, 0), OK, &[]).await;
+    let last = one(TOKEN_B, 3 * FRAME_IDS_MAX - 1);
+    check(&server, &mut b, last, OK, &[]).await;
 }
 
 #[tokio::test]

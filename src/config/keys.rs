@@ -204,7 +204,7 @@ keys! {
     logs_body_bytes_max: usize, Bytes(1_024, 256 << 20), given("8_000_000"), Start,
         "Longest body of POST /logs, after decompression.";
     dedup_window: Duration, Span(0, DAY_MS), given("\"5m\""), Start,
-        "How long a POST /logs that comes again is recognised and not delivered twice; 0: never.";
+        "How long a POST /logs that comes again is recognised and not delivered twice, of the last 100,000 at most; beyond, the busiest sender's oldest are forgotten first. 0: never.";
     rate_messages_per_second: u64, Count(0, 1_000_000_000), given("0"), Running,
         "Messages per second that a token may send; 0: any number.";
     rate_bytes_per_second: usize, Bytes(0, 1 << 40), given("0"), Running,

@@ -54,7 +54,8 @@ pub struct LogsSettings {
     pub bodies_bytes_max: usize,
     /// How long a delivered request is remembered.
     pub duplicate_window: Duration,
-    /// Delivered requests remembered at once.
+    /// Delivered requests remembered at once; above it the sender with most of them loses its
+    /// oldest, so that nobody shortens another's window.
     pub frame_ids_max: usize,
 }
 
