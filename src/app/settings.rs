@@ -93,6 +93,7 @@ pub(crate) fn logs(config: &Config) -> LogsSettings {
 
 pub(crate) fn http(config: &Config) -> HttpSettings {
     HttpSettings {
+        head_timeout: config.http_head_timeout,
         handshake_timeout: config.tls_handshake_timeout,
         ..HttpSettings::default()
     }

@@ -190,6 +190,8 @@ keys! {
         "A syslog connection that sent nothing for so long is closed.";
     half_frame_timeout: Duration, Span(SECOND_MS, HOUR_MS), given("\"30s\""), Start,
         "How long a sender may take to send the rest of a frame it began.";
+    http_head_timeout: Duration, Span(100, HOUR_MS), given("\"75s\""), Start,
+        "How long an HTTP client may take until the head of its next request is there, and so how long its connection may be idle.";
     tls_handshake_timeout: Duration, Span(100, HOUR_MS), given("\"10s\""), Start,
         "How long a TLS handshake may take.";
     keepalive: Duration, Span(0, DAY_MS), given("\"60s\""), Start,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -24,6 +25,7 @@ use tracing::debug;
 use crate::clock;
 use crate::limits::HTTP_HEAD_BYTES_MAX;
 use crate::net::listen::{Accepted, Listener};
+use crate::net::requests::{OpenRequest, Requests};
 use crate::net::tls::TlsServer;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Telemetry;
@@ -32,7 +34,8 @@ use crate::telemetry::Telemetry;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpSettings {
     /// For a request's head, from the end of the request before it: also how long a connection
-    /// may be idle between requests.
+    /// may be idle between requests. An HTTP/2 connection may be so long without a request,
+    /// whatever else it says.
     pub head_timeout: Duration,
     /// For a TLS handshake.
     pub handshake_timeout: Duration,
@@ -137,17 +140,30 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let server = Arc::clone(self);
+        let requests = Requests::default();
+        let counted = requests.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let server = Arc::clone(&server);
-            async move { server.answer(request, peer).await }
+            // HTTP/1.1 has a deadline for the next head instead.
+            let open = (version == Version::Two).then(|| counted.enter());
+            async move { server.answer(request, peer, open).await }
         });
         let builder = self.builder(version);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let idle_max = self.settings.head_timeout;
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.shutdown.requested() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = requests.idle_for(idle_max), if version == Version::Two => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    // It heeds no farewell.
+                    () = requests.idle_for(idle_max) => return,
+                }
             }
         };
         if let Err(error) = ended {
@@ -159,7 +175,8 @@ impl Server {
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Result<axum::response::Response, std::convert::Infallible> {
+        open: Option<OpenRequest>,
+    ) -> Result<Response, std::convert::Infallible> {
         let begun = clock::now();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
@@ -167,7 +184,10 @@ impl Server {
         let answer = Service::call(&mut router, request).await;
         let seconds = clock::now().saturating_duration_since(begun).as_secs_f64();
         self.telemetry.http_request_seconds.record(seconds);
-        answer
+        match open {
+            Some(open) => answer.map(|answer| open.until_end_of(answer)),
+            None => answer,
+        }
     }
 
     fn builder(&self, version: Version) -> auto::Builder<Executor> {

@@ -3,5 +3,6 @@
 pub mod connect;
 pub mod http;
 pub mod listen;
+mod requests;
 pub mod tls;
 pub mod trust;

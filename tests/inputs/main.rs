@@ -11,6 +11,7 @@ mod support;
 
 mod bound;
 mod http;
+mod idle;
 mod limits;
 mod running;
 mod secrets;
