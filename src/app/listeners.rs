@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 use crate::api::OverTls;
 use crate::app::Addresses;
 use crate::app::AppError;
+use crate::app::ReloadError;
 use crate::app::gate::Gate;
 use crate::app::settings;
 use crate::config::Config;
@@ -172,14 +173,20 @@ impl Listeners {
         }
     }
 
-    /// Reads certificates and keys again. When one is not taken, none is.
-    pub(crate) fn reload_certificates(&self) -> Result<(), AppError> {
-        let servers = self.http_tls.iter().chain(&self.syslog_tls);
-        let renewed = servers
-            .map(|server| server.read_again())
-            .collect::<Result<Vec<_>, _>>()?;
-        renewed.into_iter().for_each(Renewed::put_in_force);
-        Ok(())
+    /// Reads certificates and keys again, without effect yet.
+    pub(crate) fn read_certificates(&self) -> Result<Vec<Renewed<'_>>, ReloadError> {
+        let servers = [
+            ("http_tls_certificate", &self.http_tls),
+            ("tls_certificate", &self.syslog_tls),
+        ];
+        servers
+            .into_iter()
+            .filter_map(|(key, server)| Some((key, server.as_ref()?)))
+            .map(|(key, server)| {
+                let renewed = server.read_again();
+                renewed.map_err(|error| ReloadError::new(key, error))
+            })
+            .collect()
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {

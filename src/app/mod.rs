@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::any;
 use metrics_exporter_prometheus::BuildError;
@@ -34,6 +35,7 @@ use crate::ingest::http::LogsInput;
 use crate::ingest::http::LogsMode;
 use crate::ingest::http::logs;
 use crate::net::listen::ListenError;
+use crate::net::tls::Renewed;
 use crate::net::tls::TlsError;
 use crate::registry::sessions::Sessions;
 use crate::route::Firehose;
@@ -63,7 +65,7 @@ pub struct Addresses {
     pub bound: Vec<(Protocol, SocketAddr)>,
 }
 
-/// Why a router did not start, or did not take a new configuration.
+/// Why a router did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The recorder of the router's own numbers refused its buckets.
@@ -81,9 +83,29 @@ pub enum AppError {
     /// There is no credential to begin with.
     #[error("{0}")]
     Admin(#[from] AdminError),
-    /// A changed key, or a channel that the configuration names, was not taken.
+    /// A channel that the configuration names was not taken.
     #[error("{0}")]
     Control(#[from] ControlError),
+}
+
+/// Why a new configuration was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct ReloadError {
+    /// The key that could not be taken over.
+    pub key: &'static str,
+    /// What is in the way.
+    #[source]
+    cause: AppError,
+}
+
+impl ReloadError {
+    pub(crate) fn new(key: &'static str, cause: impl Into<AppError>) -> Self {
+        Self {
+            key,
+            cause: cause.into(),
+        }
+    }
 }
 
 /// A running router.
@@ -98,7 +120,8 @@ pub struct App {
     intake: Shutdown,
     /// Tasks that tidy and measure.
     upkeep: Shutdown,
-    grace: std::sync::Mutex<Duration>,
+    /// What is in force now, but for what only a start heeds.
+    config: ArcSwap<Config>,
 }
 
 impl App {
@@ -156,7 +179,7 @@ impl App {
             telemetry: telemetry.clone(),
             health: Arc::new(Health::new()),
             shutdown: intake.clone(),
-            settings: arc_swap::ArcSwap::from_pointee(settings::api(config)),
+            settings: ArcSwap::from_pointee(settings::api(config)),
         });
         let app = Self {
             node,
@@ -166,7 +189,7 @@ impl App {
             api,
             intake,
             upkeep: Shutdown::new(),
-            grace: std::sync::Mutex::new(config.shutdown_grace),
+            config: ArcSwap::from_pointee(config.clone()),
             listeners,
         };
         app.begin(config, gates, &telemetry);
@@ -213,26 +236,29 @@ impl App {
         self.listeners.addresses()
     }
 
-    /// Takes over the keys that can change while it runs and reads the certificates again.
+    /// Takes over the keys that can change while it runs and reads the certificates again: all of
+    /// it or nothing.
     ///
     /// # Errors
-    /// `AppError` when a certificate or key file is not taken; nothing has changed then.
-    pub async fn reload(&self, config: Config) -> Result<(), AppError> {
-        self.listeners.reload_certificates()?;
-        self.api
-            .control
-            .set_default_when_full(config.when_full)
-            .await?;
+    /// `ReloadError` when a certificate or key file is not taken, or the thread that makes changes
+    /// takes no more; nothing has changed then.
+    pub async fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        // First what can fail, the door last, which acts at once.
+        let renewed = self.listeners.read_certificates()?;
+        if config.when_full != self.config.load().when_full {
+            let set = self.api.control.set_default_when_full(config.when_full);
+            set.await
+                .map_err(|error| ReloadError::new("when_full", error))?;
+        }
+        // From here on nothing fails.
+        renewed.into_iter().for_each(Renewed::put_in_force);
         self.api.control.set_mode(config.mode);
         self.node.set_budget(settings::budget(&config));
         self.drains.set_settings(settings::drains(&config));
         self.routes.set_limits(settings::rates(&config));
         self.api.settings.store(Arc::new(settings::api(&config)));
         self.set_logs_mode(&config);
-        *self
-            .grace
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = config.shutdown_grace;
+        self.config.store(Arc::new(config));
         Ok(())
     }
 
@@ -240,10 +266,7 @@ impl App {
     /// Requests get at most half of it: a stuck one shall not cost the drains their flush.
     pub async fn stopped(&self) {
         let began = clock::now();
-        let grace = *self
-            .grace
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let grace = self.config.load().shutdown_grace;
         self.api.health.set(HealthState::Stopping);
         self.logs.set_mode(LogsMode::Stopping);
         self.intake.request();
@@ -310,3 +333,6 @@ fn warn_of_unknown_tokens(config: &Config, control: &Control) {
 
 /// For tasks that only have to notice that they are asked.
 const UPKEEP_GRACE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,7 @@ async fn reload_config(
         }
     };
     if let Err(reason) = app.reload(newer.clone()).await {
-        error!(%reason, "configuration not reloaded");
+        error!(key = reason.key, %reason, "configuration not reloaded, all stays as it was");
         return;
     }
     log.set(&newer.log);
