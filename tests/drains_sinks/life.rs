@@ -147,6 +147,34 @@ async fn a_drain_in_back_off_tries_again_at_once_in_a_flush() {
 }
 
 #[tokio::test]
+async fn a_flush_does_not_wait_for_nobody() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gone.local_addr().unwrap();
+    drop(gone);
+    for scheme in ["http", "syslog"] {
+        let router = Router::new(settings());
+        router.drain(1, &format!("{scheme}://{address}"), DrainOptions::default());
+        router.say("m1");
+        let start = clock::now();
+        router.drains.flush(Duration::from_secs(30)).await;
+        assert!(start.elapsed() < Duration::from_secs(10), "{scheme}");
+        let status = router.status();
+        assert_eq!((status.attempts, status.lag_messages), (5, 1), "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_who_is_only_busy() {
+    let recorder = Recorder::start([BUSY; 9]).await;
+    let router = Router::new(settings());
+    router.drain(1, &recorder.url(), DrainOptions::default());
+    router.say("m1");
+    router.drains.flush(Duration::from_secs(30)).await;
+    let status = router.status();
+    assert_eq!((status.delivered, status.lag_messages), (1, 0));
+}
+
+#[tokio::test]
 async fn a_hanging_destination_does_not_hold_up_the_end() {
     let mut recorder = Recorder::start([Answer::Hang]).await;
     let router = Router::new(settings());

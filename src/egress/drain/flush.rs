@@ -1,5 +1,6 @@
 //! How a drain behaves when the router ends and everything is to be sent.
 
+use crate::egress::drain::outcome::Failure;
 use crate::limits::FAILING_ATTEMPTS_MIN;
 
 /// How a drain behaves in a flush.
@@ -7,7 +8,8 @@ use crate::limits::FAILING_ATTEMPTS_MIN;
 pub(crate) enum Flush {
     /// It has not met one.
     Unmet,
-    /// It was well, or failed only a few times: it goes on until the grace period ends.
+    /// It was well, or failed only a few times: it goes on until the grace period ends, unless it
+    /// turns out that nobody is there.
     Patient,
     /// It had long been failing: one more try, then it ends and holds nobody up.
     LastTry,
@@ -21,5 +23,12 @@ impl Flush {
         } else {
             Self::LastTry
         }
+    }
+
+    /// Whether a patient drain ends after `attempts` failures in a row, the last by `failure`: at as
+    /// many as had ended its patience before the flush, and only where waiting has no sense. One
+    /// that is slow or busy is there, and is waited for.
+    pub(crate) fn is_given_up(attempts: u64, failure: &Failure) -> bool {
+        FAILING_ATTEMPTS_MIN <= attempts && (failure.is_nobody_there() || failure.is_lasting())
     }
 }

@@ -108,6 +108,15 @@ impl Failure {
         }
     }
 
+    /// Whether the destination's machine says that nothing listens there.
+    pub(crate) fn is_nobody_there(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect(ConnectError::Io { error, .. })
+                if error.kind() == io::ErrorKind::ConnectionRefused
+        )
+    }
+
     /// Whether waiting alone will hardly mend it: somebody must act.
     pub(crate) fn is_lasting(&self) -> bool {
         match self {

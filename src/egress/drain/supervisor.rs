@@ -134,7 +134,8 @@ impl Drains {
     }
 
     /// Lets every drain send what is there, for at most `grace`, then ends them all. A drain that
-    /// was failing already gets one more try. What is left is logged.
+    /// was failing already gets one more try, and one whose destination refuses connections ends
+    /// with the try that makes it failing. What is left is logged.
     pub async fn flush(&self, grace: Duration) {
         self.common.flushing.cancel();
         self.common.shutdown.finished(grace).await;

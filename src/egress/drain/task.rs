@@ -289,6 +289,7 @@ impl Task {
         if self.common.flushing.is_cancelled() {
             match self.flush {
                 Flush::LastTry => return Next::End,
+                Flush::Patient if Flush::is_given_up(attempts, &failure) => return Next::End,
                 Flush::Patient => {}
                 Flush::Unmet => self.flush = Flush::met_after(attempts),
             }
