@@ -19,6 +19,10 @@ pub const FIELD_BYTES_MAX: usize = 255;
 /// Longest structured data that is taken for it: its length is stored in two bytes.
 pub const SD_BYTES_MAX: usize = 65_535;
 
+/// Elements of structured data in a strict frame: each one's name is compared with all others'.
+/// Senders write a handful; more stand in the text.
+pub const SD_STRICT_ELEMENTS_MAX: usize = 64;
+
 /// Greatest PRI (RFC 5424, 6.2.1).
 pub const PRI_MAX: u8 = 191;
 

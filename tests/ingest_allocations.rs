@@ -1,4 +1,5 @@
-//! On the way from the socket into the segment no message allocates: counted by the allocator.
+//! On the way from the socket into the segment no message allocates, nor on the way into a batch:
+//! counted by the allocator.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -10,7 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ingest_support::{DEADLINE, Inputs, TOKEN_A, TOKEN_B, counted};
 use logboom::channel::Channel;
+use logboom::clock::UnixMicros;
 use logboom::ingest::tcp::{SyslogSettings, serve_syslog};
+use logboom::syslog::encode::rfc5424;
+use logboom::syslog::parse::parse_rfc5424;
 use logboom::telemetry::Input;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -78,4 +82,22 @@ async fn no_message_allocates() {
     }
     // 40,000 messages: what is left are segments, and wake-ups of this test.
     assert!(used < 1_000, "{used} allocations");
+}
+
+#[test]
+fn no_strict_frame_allocates() {
+    for sd in ["[a@1 x=\"1\"][b@1][c@1]", "[a@1 x=\"1\"][b@1][a@1]"] {
+        let frame = format!("<134>1 2012-12-10T03:00:48Z h app web.1 - {sd} text");
+        let message = parse_rfc5424(frame.as_bytes()).unwrap();
+        let mut out = Vec::with_capacity(1_024);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let count = 50_000;
+        for _ in 0..count {
+            out.clear();
+            rfc5424(&message, UnixMicros::new(0), &mut out);
+        }
+        let used = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        // The test beside it is counted as well.
+        assert!(used < count / 2, "{used} allocations");
+    }
 }

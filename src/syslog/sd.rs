@@ -5,6 +5,7 @@ use memchr::memchr3;
 
 use crate::limits::SD_BYTES_MAX;
 use crate::limits::SD_NAME_BYTES_MAX;
+use crate::limits::SD_STRICT_ELEMENTS_MAX;
 
 /// How many bytes of structured data `bytes` begin with: all elements that follow each other. `None`
 /// when there are none, when one breaks off or breaks the grammar, or when they are longer than
@@ -28,13 +29,35 @@ pub fn sd_bytes(bytes: &[u8]) -> Option<usize> {
     (0 < length && length <= SD_BYTES_MAX).then_some(length)
 }
 
+/// Whether `sd` is nothing but structured data as RFC 5424 allows it: UTF-8 (6.3.3), and no element
+/// of the name of another (6.3.2). Of more than `SD_STRICT_ELEMENTS_MAX` elements it is not said.
+#[must_use]
+pub fn is_strict(sd: &[u8]) -> bool {
+    let mut scanner = Scanner { rest: sd };
+    let mut names: [&[u8]; SD_STRICT_ELEMENTS_MAX] = [b""; _];
+    for index in 0..=names.len() {
+        if scanner.rest.is_empty() {
+            return 0 < index && str::from_utf8(sd).is_ok();
+        }
+        let Some(name) = scanner.element() else {
+            return false;
+        };
+        let (known, free) = names.split_at_mut(index);
+        match free.first_mut() {
+            Some(slot) if !known.contains(&name) => *slot = name,
+            _ => return false,
+        }
+    }
+    false
+}
+
 struct Scanner<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
-    /// Each step is `None` where the grammar is broken.
-    fn element(&mut self) -> Option<()> {
+    /// The element's name. Each step is `None` where the grammar is broken.
+    fn element(&mut self) -> Option<&'a [u8]> {
         self.byte(b'[')?;
         let name = self.name()?;
         let mut has_parameter = false;
@@ -46,7 +69,7 @@ impl<'a> Scanner<'a> {
             has_parameter = true;
         }
         self.byte(b']')?;
-        (has_parameter || stands_alone(name)).then_some(())
+        (has_parameter || stands_alone(name)).then_some(name)
     }
 
     fn byte(&mut self, wanted: u8) -> Option<()> {
@@ -170,6 +193,28 @@ mod tests {
             Some(&format!("[a b=\"{value}\"]")),
         );
         check(&format!("[a b=\"{value}v\"]"), None);
+    }
+
+    #[test]
+    fn strict_is_each_name_once() {
+        let many = |count| (0..count).map(|n| format!("[n{n}@1]")).collect::<String>();
+        for (sd, expected) in [
+            ("[a@1]".to_owned(), true),
+            ("[a@1 x=\"1\" x=\"1\"][b@1 x=\"1\"]".to_owned(), true),
+            ("[a@1][a@2][A@1][a@11]".to_owned(), true),
+            ("[a@1][a@1]".to_owned(), false),
+            ("[a@1 x=\"1\"][b@1][a@1 y=\"2\"]".to_owned(), false),
+            (many(SD_STRICT_ELEMENTS_MAX), true),
+            (many(SD_STRICT_ELEMENTS_MAX + 1), false),
+            (many(10_000), false),
+            (String::new(), false),
+            ("-".to_owned(), false),
+            ("[a@1] ".to_owned(), false),
+            ("[a@1".to_owned(), false),
+        ] {
+            assert_eq!(is_strict(sd.as_bytes()), expected, "{sd:.60}");
+        }
+        assert!(!is_strict(b"[a@1 x=\"\xff\"]"));
     }
 
     /// The grammar read off the RFC, one byte at a time, every state by its name.

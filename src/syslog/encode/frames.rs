@@ -3,8 +3,6 @@
 //! The length of a frame is summed up first, so that its count can be written in front of it; no
 //! second buffer, no formatting.
 
-use std::str;
-
 use crate::clock::UnixMicros;
 use crate::id::DrainToken;
 use crate::limits::APP_NAME_BYTES_MAX;
@@ -53,15 +51,16 @@ pub fn logplex_syslog(message: &Message<'_>, drain: &DrainToken, out: &mut Vec<u
 /// The message as RFC 5424 (6) allows it, octet-counted, with a newline as above.
 ///
 /// What it does not allow is mended: `arrival` stands in for a TIMESTAMP that is none, nil for a
-/// field or structured data with other bytes than are allowed; a field too long is cut, and so are
-/// the digits of a second beyond microseconds.
+/// field with other bytes than are allowed; a field too long is cut, and so are the digits of a
+/// second beyond microseconds. Structured data that is not `sd::is_strict` is the text's beginning.
 pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
     let made = timestamp::in_micros(arrival);
     let (time, offset) = match message.timestamp.as_bytes() {
         b"-" => (NIL, NOTHING),
         bytes => timestamp::strict(bytes).unwrap_or((made.as_bytes(), NOTHING)),
     };
-    let fields: [&[u8]; 14] = [
+    let (sd, sd_text, gap) = strict_sd(message.sd, message.text);
+    let fields: [&[u8]; 16] = [
         b" ",
         time,
         offset,
@@ -74,8 +73,10 @@ pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
         b" ",
         strict_field(message.msgid, MSGID_BYTES_MAX),
         b" ",
-        strict_sd(message.sd),
+        sd,
         b" ",
+        sd_text,
+        gap,
     ];
     write_frame(message.pri, &fields, message.text, out);
 }
@@ -157,12 +158,15 @@ fn strict_field(field: &[u8], bytes_max: usize) -> &[u8] {
     field.get(..bytes_max).unwrap_or(field)
 }
 
-/// Values must be UTF-8 (RFC 5424, 6.3.3).
-fn strict_sd(sd: &[u8]) -> &[u8] {
-    if sd != NIL && sd::sd_bytes(sd) == Some(sd.len()) && str::from_utf8(sd).is_ok() {
-        sd
+/// What stands in the field of structured data, what of it stands in front of `text` instead, and
+/// what between these.
+fn strict_sd<'a>(sd: &'a [u8], text: &[u8]) -> (&'a [u8], &'a [u8], &'static [u8]) {
+    if sd == NIL || sd::is_strict(sd) {
+        (sd, NOTHING, NOTHING)
+    } else if sd.is_empty() || text.is_empty() {
+        (NIL, sd, NOTHING)
     } else {
-        NIL
+        (NIL, sd, b" ")
     }
 }
 
@@ -213,8 +217,9 @@ pub fn fuzz_encode(bytes: &[u8]) {
     assert!(first == second && frames.iter().all(|frame| frame.ends_with(b"\n")));
     let again = parse_rfc5424(first).expect("a strict frame has a header");
     assert_eq!(again.pri, message.pri);
-    assert_eq!(again.text, [message.text, line_end(message.text)].concat());
-    assert_eq!(again.sd, strict_sd(message.sd));
+    let (sd, sd_text, gap) = strict_sd(message.sd, message.text);
+    let text = [sd_text, gap, message.text, line_end(message.text)].concat();
+    assert_eq!((again.sd, again.text), (sd, text.as_slice()));
     assert_eq!(again.procid, strict_field(message.procid, PROCID_BYTES_MAX));
 }
 
@@ -302,6 +307,18 @@ mod tests {
                 "<1>1 - - - - - - x\n".to_owned(),
             ),
             (
+                "<1>1 - h a p m [a@1 x=\"1\"][b@1][a@1 y=\"2\"] x".to_owned(),
+                "<1>1 - h a p m - [a@1 x=\"1\"][b@1][a@1 y=\"2\"] x\n".to_owned(),
+            ),
+            (
+                "<1>1 - h a p m [a@1][a@1]".to_owned(),
+                "<1>1 - h a p m - [a@1][a@1]\n".to_owned(),
+            ),
+            (
+                "<1>1 - h a p m [a@1 x=\"1\" x=\"2\"][b@1] x".to_owned(),
+                "<1>1 - h a p m [a@1 x=\"1\" x=\"2\"][b@1] x\n".to_owned(),
+            ),
+            (
                 format!("<1>1 - {long} {long} {long} {long} - x"),
                 format!(
                     "<1>1 - {long} {} {} {} - x\n",
@@ -323,7 +340,7 @@ mod tests {
         let mut out = Vec::new();
         let input = b"<1>1 - h a p m [a@1 x=\"\xff\"] x";
         rfc5424(&parse_rfc5424(input).unwrap(), NOVEMBER, &mut out);
-        assert_eq!(out, b"19 <1>1 - h a p m - x\n");
+        assert_eq!(out, b"31 <1>1 - h a p m - [a@1 x=\"\xff\"] x\n");
     }
 
     #[test]
@@ -346,7 +363,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_message_comes_back(
-            head in "(<[0-9]{1,3}>(1 )?)?((2012-12-10T03:00:48Z|-|[a-z]{1,3}) )?([a-cé]{1,3} ){0,5}(\\[a@1 x=\"1\"\\] )?",
+            head in "(<[0-9]{1,3}>(1 )?)?((2012-12-10T03:00:48Z|-|[a-z]{1,3}) )?([a-cé]{1,3} ){0,5}((\\[[ab]@1 x=\"1\"\\]){1,3} ?)?",
             text in prop::collection::vec(any::<u8>(), 0..20),
         ) {
             fuzz_encode(&[head.as_bytes(), &text].concat());
