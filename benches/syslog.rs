@@ -87,13 +87,20 @@ fn encoders(criterion: &mut Criterion) {
     let line = line(300);
     let message = parse_any(line.as_bytes(), b"app", ARRIVAL);
     let drain = DrainToken::random();
-    let cases: [(&str, Encode<'_>); 4] = [
+    let cases: [(&str, Encode<'_>); 5] = [
         ("logplex_http", &encode::logplex_http),
         ("logplex_syslog", &|message, out| {
             encode::logplex_syslog(message, &drain, out);
         }),
         ("rfc5424", &|message, out| {
             encode::rfc5424(message, ARRIVAL, out);
+        }),
+        ("rfc5424_sd", &|message, out| {
+            let message = Message {
+                sd: b"[a@1 x=\"1\" y=\"some value\"][origin ip=\"10.0.0.1\"]",
+                ..*message
+            };
+            encode::rfc5424(&message, ARRIVAL, out);
         }),
         ("tail_line", &encode::tail_line),
     ];

@@ -34,21 +34,31 @@ pub fn sd_bytes(bytes: &[u8]) -> Option<usize> {
 #[must_use]
 pub fn is_strict(sd: &[u8]) -> bool {
     let mut scanner = Scanner { rest: sd };
-    let mut names: [&[u8]; SD_STRICT_ELEMENTS_MAX] = [b""; _];
-    for index in 0..=names.len() {
+    // Where names begin: slices of them would be a kilobyte to clear for each message.
+    let mut begins = [0_u16; SD_STRICT_ELEMENTS_MAX];
+    for index in 0..=begins.len() {
+        let begin = sd.len() - scanner.rest.len() + 1;
         if scanner.rest.is_empty() {
             return 0 < index && str::from_utf8(sd).is_ok();
         }
-        let Some(name) = scanner.element() else {
+        let (Some(name), Ok(begin)) = (scanner.element(), u16::try_from(begin)) else {
             return false;
         };
-        let (known, free) = names.split_at_mut(index);
+        let (known, free) = begins.split_at_mut(index);
         match free.first_mut() {
-            Some(slot) if !known.contains(&name) => *slot = name,
+            Some(slot) if !known.iter().any(|&known| is_named(sd, known, name)) => *slot = begin,
             _ => return false,
         }
     }
     false
+}
+
+/// Whether the name that begins at `begin` of well-formed `sd` is `name`.
+fn is_named(sd: &[u8], begin: u16, name: &[u8]) -> bool {
+    let behind = sd
+        .get(usize::from(begin)..)
+        .and_then(|name_on| name_on.strip_prefix(name));
+    matches!(behind, Some([b' ' | b']', ..]))
 }
 
 struct Scanner<'a> {
