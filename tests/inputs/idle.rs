@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::support;
 use crate::support::Router;
+use crate::support::certificates::Certificates;
+use crate::tls::Client;
 
 /// Far below what pings need to find a silent peer, far above what a quick test should take.
 const SOON: Duration = Duration::from_secs(15);
@@ -28,7 +31,7 @@ async fn start() -> Router {
 }
 
 /// Waits until the router closes `socket`; gives what it still said.
-async fn closed(socket: &mut TcpStream) -> Vec<u8> {
+async fn closed(socket: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut rest = Vec::new();
     let read = tokio::time::timeout(SOON, socket.read_to_end(&mut rest)).await;
     let _reset = read.expect("the router keeps the connection");
@@ -79,6 +82,24 @@ async fn an_http_two_connection_without_requests_is_closed() {
     let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     socket.write_all(hello).await.unwrap();
     closed(&mut socket).await;
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_handshake_silence_is_idleness_too() {
+    let certificates = Certificates::new();
+    let (certificate, key) = (certificates.certificate_file(), certificates.key_file());
+    let router = Router::start_with(&[
+        ("http_head_timeout", "300ms"),
+        ("http_tls_certificate", certificate.to_str().unwrap()),
+        ("http_tls_key", key.to_str().unwrap()),
+    ])
+    .await;
+    for protocol in ["h2", "http/1.1"] {
+        let client = Client::trusting(&certificates.ca_pem()).alpn(&[protocol]);
+        let mut stream = client.connect(router.http).await.unwrap();
+        closed(&mut stream).await;
+    }
     router.stop().await;
 }
 
