@@ -4,6 +4,7 @@
 
 mod ingest_support;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,13 +18,14 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ingest_support::{DEADLINE, Inputs, Reader, TOKEN_A, TOKEN_B, counted};
-use logboom::channel::{Progress, WhenFull};
+use logboom::channel::{Channel, Progress, WhenFull};
 use logboom::clock::UnixMicros;
-use logboom::id::{ChannelId, CredentialId, Secret};
+use logboom::id::{ChannelId, CredentialId, Secret, Source};
 use logboom::ingest::http::{LogsInput, LogsMode, LogsSettings, logs};
 use logboom::net::http::{HttpSettings, serve_http};
 use logboom::net::tls::{Alpn, TlsFiles, TlsServer};
 use logboom::registry::{CredentialEntry, Directory, Entries, Permission};
+use logboom::route::Firehose;
 use logboom::route::limit::{Rate, RateLimits};
 use logboom::telemetry::Input;
 use rustls::pki_types::ServerName;
@@ -519,10 +521,37 @@ async fn a_full_channel_that_waits_says_429() {
     let progress = Arc::new(Progress::default());
     progress.confirm(&a.channel, &a.channel.cursor_at_end());
     a.channel.add_progress(Arc::clone(&progress));
+    is_told_to_wait(&server, &a.channel, &progress).await;
+}
+
+#[tokio::test]
+async fn a_full_firehose_that_waits_says_429_to_its_sources() {
+    let server = serve();
+    let _a = server.inputs.channel("a", TOKEN_A, "app");
+    let mut b = server.inputs.channel("b", TOKEN_B, "other");
+    let hose = server.inputs.channel("hose", "t.hose", "hose");
+    hose.channel.set_when_full(WhenFull::Wait);
+    let progress = Arc::new(Progress::default());
+    progress.confirm(&hose.channel, &hose.channel.cursor_at_end());
+    hose.channel.add_progress(Arc::clone(&progress));
+    server.inputs.table.set_firehose(Some(Firehose::new(
+        Arc::clone(&server.inputs.node),
+        vec![ChannelId::new("hose").unwrap()],
+        BTreeSet::from([Source::new("app").unwrap()]),
+    )));
+    is_told_to_wait(&server, &hose.channel, &progress).await;
+    // What is not copied there does not wait for it.
+    let other = post(counted(TOKEN_B, "not copied"));
+    assert_eq!(other.status(&server).await, OK);
+    assert_eq!(b.rest(), ["other|web.1|not copied"]);
+}
+
+/// Sends until `channel`, which nobody reads, is full; then its reader comes to the end.
+async fn is_told_to_wait(server: &Server, channel: &Channel, progress: &Progress) {
     let big = || post(counted(TOKEN_A, &"f".repeat(60_000)).repeat(40));
     let mut accepted = 0;
     let answer = loop {
-        let answer = big().send(&server).await;
+        let answer = big().send(server).await;
         if !answer.starts_with(OK) {
             break answer;
         }
@@ -531,8 +560,8 @@ async fn a_full_channel_that_waits_says_429() {
     };
     assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
     assert!(answer.contains("retry-after: 1"), "{answer}");
-    progress.confirm(&a.channel, &a.channel.cursor_at_end());
-    assert_eq!(big().status(&server).await, OK);
+    progress.confirm(channel, &channel.cursor_at_end());
+    assert_eq!(big().status(server).await, OK);
 }
 
 #[tokio::test]

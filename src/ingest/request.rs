@@ -244,7 +244,11 @@ impl<'b> Body<'b> {
                 return Err(Refusal::Forbidden);
             }
         }
-        let is_pressed = |claim: &Claim| claim.target.channel().is_pressed();
+        let firehose = self.table.firehose();
+        let is_pressed = |claim: &Claim| {
+            let copied_by = firehose.as_ref().filter(|all| all.takes(&claim.target));
+            claim.target.channel().is_pressed() || copied_by.is_some_and(|all| all.is_pressed())
+        };
         if claims.iter().any(is_pressed) {
             return Err(Refusal::Pressed);
         }

@@ -105,6 +105,13 @@ impl Firehose {
         self.sources.contains(target.source())
     }
 
+    /// Whether one of the channels that runs are copied to asks its writers to wait.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        let mut channels = self.channels.iter().filter_map(|id| self.node.channel(id));
+        channels.any(|channel| channel.is_pressed())
+    }
+
     /// Where the next run for `channel` is copied to, if anywhere.
     #[must_use]
     pub fn next_channel(&self, channel: &Channel) -> Option<Arc<Channel>> {
