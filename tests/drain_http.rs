@@ -601,6 +601,44 @@ async fn https_is_verified_and_its_failure_told() {
     router.stop().await;
 }
 
+/// A destination that takes and refuses in turn does not fill the router's own log.
+#[tokio::test]
+async fn troubles_and_their_ends_are_logged_once_in_an_interval() {
+    let data = tempfile::tempdir().unwrap();
+    let log = data.path().join("stderr");
+    let mut command = support::command(data.path());
+    command
+        .env("LOGBOOM_RETRY_DELAY_MIN", "1ms")
+        .env("LOGBOOM_RETRY_DELAY_MAX", "2ms")
+        .env("LOGBOOM_NOTICE_INTERVAL", "3600s")
+        .stderr(std::fs::File::create(&log).unwrap());
+    let router = Router::start_from(command).await;
+    let told = |line: &str| {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().filter(|told| told.contains(line)).count()
+    };
+    for (row, (status, line)) in [(500, "drain cannot deliver"), (404, "drain is refused")]
+        .into_iter()
+        .enumerate()
+    {
+        let channel = format!("app{row}");
+        let token = router.channel(&channel).await;
+        let turns = [status, 204].repeat(6);
+        let sink = HttpSink::start(turns.iter().copied().map(Reply::status)).await;
+        let url = format!("http://{}/", sink.address);
+        let drain = router.drain(&channel, &url, "").await;
+        while sink.posts().len() < turns.len() {
+            router.send_tcp(&message(&token, "in turn")).await;
+            router
+                .drain_until(&channel, drain, |s| s["lag_messages"] == 0)
+                .await;
+        }
+        assert_eq!(told(line), 1, "{line}");
+        assert_eq!(told("drain delivers again"), row + 1, "{line}");
+    }
+    router.stop().await;
+}
+
 /// Without a `ca` of its own a drain trusts what the system trusts.
 #[tokio::test]
 async fn https_trusts_the_systems_roots() {

@@ -6,11 +6,12 @@ mod ingest_support;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ingest_support::{DEADLINE, Inputs, TOKEN_A, TOKEN_B, counted, message};
-use logboom::channel::{Progress, WhenFull};
+use logboom::channel::{Channel, Progress, WhenFull};
 use logboom::id::{ChannelId, Source, Token};
 use logboom::ingest::tcp::{SyslogSettings, serve_syslog};
 use logboom::ingest::udp::{UdpSettings, serve_udp};
@@ -364,6 +365,24 @@ async fn many_channels_interleaved_on_one_connection() {
     }
 }
 
+/// Whether `sender` stops once `channel`, which nobody reads, asks its writers to wait.
+async fn is_held_up(mut sender: Pin<&mut impl Future<Output = ()>>, channel: &Channel) -> bool {
+    let pressed = async {
+        while !channel.is_pressed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = sender.as_mut() => return false,
+        () = pressed => {}
+    }
+    // It would have sent everything by then.
+    tokio::time::timeout(HOLD, sender).await.is_err()
+}
+
+/// How long a sender that is not held up needs at most for what the tests send.
+const HOLD: Duration = Duration::from_secs(2);
+
 #[tokio::test]
 async fn a_full_channel_that_waits_holds_its_connection_up() {
     let inputs = Inputs::new();
@@ -382,6 +401,8 @@ async fn a_full_channel_that_waits_holds_its_connection_up() {
             stream.write_all(bytes.as_bytes()).await.unwrap();
         }
     };
+    let mut sender = pin!(sender);
+    assert!(is_held_up(sender.as_mut(), &a.channel).await);
     // 40 MB go through a channel of 16 MiB without a loss: `next` asserts that none is lapped.
     let reader = async {
         for _ in 0..sent / 100 {
@@ -415,12 +436,10 @@ async fn a_full_firehose_that_waits_holds_its_sources_up() {
             stream.write_all(bytes.as_bytes()).await.unwrap();
         }
     };
-    // 40 MB are copied to a channel of 16 MiB without a loss; the reader begins when the writers
-    // pause.
+    let mut sender = pin!(sender);
+    assert!(is_held_up(sender.as_mut(), &hose.channel).await);
+    // 40 MB are copied to a channel of 16 MiB without a loss: `next` asserts that none is lapped.
     let reader = async {
-        while !hose.channel.is_pressed() {
-            tokio::task::yield_now().await;
-        }
         for _ in 0..sent / 100 {
             assert_eq!(hose.next(100).await.len(), 100);
             progress.confirm(&hose.channel, hose.cursor());

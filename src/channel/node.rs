@@ -227,6 +227,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_set_back_under_a_busy_channel_does_not_keep_its_messages() {
+        let node = node(1 << 30);
+        let channel = open(&node, 1);
+        let at = |seconds: u64| UnixMicros::new(seconds * 1_000_000);
+        let text = "x".repeat(3_000);
+        let append = |seconds| {
+            channel.append(std::iter::once(message(text.as_bytes())), at(seconds));
+        };
+        (0..60).for_each(|_| append(1_000_000));
+        node.sweep(at(100));
+        (0..80).for_each(|number| append(100 + 2 * number));
+        assert_eq!(channel.log().first().seq, 0);
+        node.sweep(at(260));
+        let first = channel.log().first().seq;
+        // The first of the last minute is the 110th.
+        assert!((60..=110).contains(&first), "{first}");
+    }
+
+    #[test]
     fn a_channel_is_opened_once_and_closed_for_all() {
         let node = node(1 << 20);
         let first = open(&node, 1);

@@ -510,6 +510,15 @@ mod tests {
         assert_eq!(room(b"t.a").reach(more), Err(Fault::Share));
         drop(great);
         assert_eq!(small.reach(8 * LOGS_BODIES_STEP_BYTES), Ok(()));
+        let wide = LogsSettings {
+            bodies_bytes_max: 800 * LOGS_BODIES_STEP_BYTES,
+            ..settings.clone()
+        };
+        let (steps, shares) = (Semaphore::new(bodies_steps(&wide)), super::shares(&wide));
+        let mut one = Room::new(&steps, shares.enter(b"t.a").unwrap());
+        assert_eq!(one.reach(100 * LOGS_BODIES_STEP_BYTES), Ok(()));
+        let more = 100 * LOGS_BODIES_STEP_BYTES + 1;
+        assert_eq!(one.reach(more), Err(Fault::Share), "an eighth");
         let none = LogsSettings {
             bodies_bytes_max: 0,
             ..settings
