@@ -22,7 +22,7 @@ use logboom::channel::{Channel, Progress, WhenFull};
 use logboom::clock::UnixMicros;
 use logboom::id::{ChannelId, CredentialId, Secret, Source};
 use logboom::ingest::http::{LogsInput, LogsMode, LogsSettings, logs};
-use logboom::net::http::{HttpSettings, serve_http};
+use logboom::net::http::{HttpEnds, HttpSettings, serve_http};
 use logboom::net::tls::{Alpn, TlsFiles, TlsServer};
 use logboom::registry::{CredentialEntry, Directory, Entries, Permission};
 use logboom::route::Firehose;
@@ -79,12 +79,16 @@ fn serve_with(tls: Option<Arc<TlsServer>>) -> Server {
         .with_state(Arc::clone(&input));
     let listener = inputs.listener(Input::Http);
     let address = listener.address();
+    let ends = HttpEnds {
+        requests: inputs.shutdown.clone(),
+        listening: inputs.shutdown.clone(),
+    };
     inputs.shutdown.spawn(serve_http(
         listener,
         tls,
         router,
         HttpSettings::default(),
-        inputs.shutdown.clone(),
+        ends,
         inputs.telemetry.clone(),
     ));
     Server {

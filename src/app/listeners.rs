@@ -19,6 +19,7 @@ use crate::config::Protocol;
 use crate::id::Token;
 use crate::ingest::tcp::serve_syslog;
 use crate::ingest::udp::serve_udp;
+use crate::net::http::HttpEnds;
 use crate::net::http::serve_http;
 use crate::net::listen::ListenError;
 use crate::net::listen::Listener;
@@ -111,7 +112,7 @@ impl Listeners {
     pub(crate) fn serve_http(
         &mut self,
         config: &Config,
-        shutdown: &Shutdown,
+        ends: &HttpEnds,
         telemetry: &Telemetry,
     ) -> Gates {
         let mut gates = Vec::new();
@@ -121,12 +122,12 @@ impl Listeners {
                 // URLs given out begin with `https` then.
                 router = router.layer(Extension(OverTls));
             }
-            shutdown.spawn(serve_http(
+            ends.listening.spawn(serve_http(
                 listener,
                 self.http_tls.clone(),
                 router,
                 settings::http(config),
-                shutdown.clone(),
+                ends.clone(),
                 telemetry.clone(),
             ));
             gates.push(gate);

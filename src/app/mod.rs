@@ -34,6 +34,7 @@ use crate::egress::metrics;
 use crate::ingest::http::LogsInput;
 use crate::ingest::http::LogsMode;
 use crate::ingest::http::logs;
+use crate::net::http::HttpEnds;
 use crate::net::listen::ListenError;
 use crate::net::tls::Renewed;
 use crate::net::tls::TlsError;
@@ -116,8 +117,10 @@ pub struct App {
     drains: Arc<Drains>,
     logs: Arc<LogsInput>,
     api: Arc<ApiState>,
-    /// Listeners, connections, requests, streams.
+    /// Connections, requests, streams, and the listeners of syslog.
     intake: Shutdown,
+    /// The listeners of HTTP: until the end they say that it comes.
+    listening: Shutdown,
     /// Tasks that tidy and measure.
     upkeep: Shutdown,
     /// What is in force now, but for what only a start heeds.
@@ -130,22 +133,23 @@ impl App {
     /// # Errors
     /// `AppError` with the first thing that failed; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, AppError> {
-        let intake = Shutdown::new();
-        let started = Self::start_within(&config, intake.clone()).await;
+        let ends = HttpEnds::default();
+        let started = Self::start_within(&config, ends.clone()).await;
         if started.is_err() {
-            intake.request();
+            ends.requests.request();
+            ends.listening.request();
         }
         started
     }
 
-    async fn start_within(config: &Config, intake: Shutdown) -> Result<Self, AppError> {
+    async fn start_within(config: &Config, ends: HttpEnds) -> Result<Self, AppError> {
         let telemetry = Telemetry::new()?;
         let node = Node::new(settings::budget(config), telemetry.clone());
         let routes = Arc::new(RouteTable::new());
         routes.set_limits(settings::rates(config));
         routes.set_firehose(firehose(config, &node));
         let mut listeners = Listeners::bind(config, &telemetry)?;
-        let gates = listeners.serve_http(config, &intake, &telemetry);
+        let gates = listeners.serve_http(config, &ends, &telemetry);
 
         let drains = Drains::new(settings::drains(config), telemetry.clone(), Shutdown::new());
         let store = Store::open(&config.data_dir)?;
@@ -178,7 +182,7 @@ impl App {
             )),
             telemetry: telemetry.clone(),
             health: Arc::new(Health::new()),
-            shutdown: intake.clone(),
+            shutdown: ends.requests.clone(),
             settings: ArcSwap::from_pointee(settings::api(config)),
         });
         let app = Self {
@@ -187,7 +191,8 @@ impl App {
             drains,
             logs,
             api,
-            intake,
+            intake: ends.requests,
+            listening: ends.listening,
             upkeep: Shutdown::new(),
             config: ArcSwap::from_pointee(config.clone()),
             listeners,
@@ -281,9 +286,14 @@ impl App {
         }
         let left = grace.saturating_sub(began.elapsed());
         self.drains.flush(left).await;
+        self.listening.request();
         self.upkeep.request();
-        if !self.upkeep.finished(UPKEEP_GRACE).await {
-            warn!("upkeep did not end in time");
+        let ended = tokio::join!(
+            self.listening.finished(UPKEEP_GRACE),
+            self.upkeep.finished(UPKEEP_GRACE)
+        );
+        if ended != (true, true) {
+            warn!("listeners or upkeep did not end in time");
         }
         self.api.control.stop().await;
         info!("stopped");

@@ -62,34 +62,49 @@ struct Server {
     tls: Option<Arc<TlsServer>>,
     router: Router,
     settings: HttpSettings,
-    shutdown: Shutdown,
     telemetry: Telemetry,
 }
 
-/// Serves `router` on `listener` until `shutdown`. Then no connection is accepted any more, idle
-/// ones are closed and requests under way may end: their tasks belong to `shutdown`.
+/// The two steps in which an HTTP listener ends.
+#[derive(Clone, Debug, Default)]
+pub struct HttpEnds {
+    /// First: idle connections are closed and requests under way may end; their tasks belong here.
+    /// Who connects from now on is still answered: whoever watches the router's health has to hear
+    /// that it ends, and `router` says so.
+    pub requests: Shutdown,
+    /// Then no connection is accepted any more. Tasks of connections that came after the first
+    /// step belong here.
+    pub listening: Shutdown,
+}
+
+/// Serves `router` on `listener` until `ends.listening`.
 pub async fn serve_http(
     mut listener: Listener,
     tls: Option<Arc<TlsServer>>,
     router: Router,
     settings: HttpSettings,
-    shutdown: Shutdown,
+    ends: HttpEnds,
     telemetry: Telemetry,
 ) {
     let server = Arc::new(Server {
         tls,
         router,
         settings,
-        shutdown: shutdown.clone(),
         telemetry,
     });
     loop {
         let accepted = tokio::select! {
-            () = shutdown.requested() => return,
+            () = ends.listening.requested() => return,
             accepted = listener.accept() => accepted,
         };
         let server = Arc::clone(&server);
-        shutdown.spawn(async move { server.serve(accepted).await });
+        let end = if ends.requests.is_requested() {
+            &ends.listening
+        } else {
+            &ends.requests
+        };
+        let asked = end.clone();
+        end.spawn(async move { server.serve(accepted, &asked).await });
     }
 }
 
@@ -101,7 +116,7 @@ enum Version {
 }
 
 impl Server {
-    async fn serve(self: Arc<Self>, accepted: Accepted) {
+    async fn serve(self: Arc<Self>, accepted: Accepted, end: &Shutdown) {
         let Accepted {
             stream,
             peer,
@@ -110,17 +125,17 @@ impl Server {
         let Some(tls) = &self.tls else {
             let sniff = tokio::time::timeout(self.settings.head_timeout, sniff(stream));
             let sniffed = tokio::select! {
-                () = self.shutdown.requested() => return,
+                () = end.requested() => return,
                 sniffed = sniff => sniffed,
             };
             if let Ok(Ok((stream, version))) = sniffed {
-                self.converse(stream, version, peer).await;
+                self.converse(stream, version, peer, end).await;
             }
             return;
         };
         let handshake = tls.accept(stream, self.settings.handshake_timeout);
         let shaken = tokio::select! {
-            () = self.shutdown.requested() => return,
+            () = end.requested() => return,
             shaken = handshake => shaken,
         };
         match shaken {
@@ -129,14 +144,19 @@ impl Server {
                     Some(b"h2") => Version::Two,
                     _ => Version::One,
                 };
-                self.converse(stream, version, peer).await;
+                self.converse(stream, version, peer, end).await;
             }
             Err(error) => debug!(%peer, %error, "HTTP connection ended"),
         }
     }
 
-    async fn converse<S>(self: &Arc<Self>, stream: S, version: Version, peer: SocketAddr)
-    where
+    async fn converse<S>(
+        self: &Arc<Self>,
+        stream: S,
+        version: Version,
+        peer: SocketAddr,
+        end: &Shutdown,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let server = Arc::clone(self);
@@ -153,7 +173,7 @@ impl Server {
         let idle_max = self.settings.head_timeout;
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.shutdown.requested() => {
+            () = end.requested() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

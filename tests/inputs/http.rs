@@ -346,6 +346,7 @@ async fn a_request_under_way_may_end_when_the_router_is_asked_to() {
 
 #[tokio::test]
 async fn a_head_that_comes_too_slowly_ends_its_connection() {
+    use logboom::net::http::HttpEnds;
     use logboom::net::http::HttpSettings;
     use logboom::net::http::serve_http;
     use logboom::net::listen::ListenSettings;
@@ -353,7 +354,6 @@ async fn a_head_that_comes_too_slowly_ends_its_connection() {
     use logboom::telemetry::Input;
 
     let telemetry = logboom::telemetry::Telemetry::new().unwrap();
-    let shutdown = logboom::shutdown::Shutdown::new();
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let counters = telemetry.input(Input::Http).clone();
     let listener = Listener::bind(any, ListenSettings::default(), counters).unwrap();
@@ -362,12 +362,13 @@ async fn a_head_that_comes_too_slowly_ends_its_connection() {
         head_timeout: Duration::from_millis(300),
         ..HttpSettings::default()
     };
-    shutdown.spawn(serve_http(
+    let ends = HttpEnds::default();
+    ends.listening.spawn(serve_http(
         listener,
         None,
         axum::Router::new(),
         settings,
-        shutdown.clone(),
+        ends.clone(),
         telemetry,
     ));
     for begin in ["", "P", "PRI * HTTP/2.0\r\n", "POST /logs HTTP/1.1\r\nX: "] {
