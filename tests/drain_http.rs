@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use support::Router;
 use support::certificates::Certificates;
 use support::message;
+use support::number;
 use support::sinks::HttpSink;
 use support::sinks::Post;
 use support::sinks::Reply;
@@ -43,10 +44,6 @@ async fn quick() -> Router {
         ("drain_request_timeout", "200ms"),
     ])
     .await
-}
-
-fn number(value: &serde_json::Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value}"))
 }
 
 /// What an answer has to lead to.

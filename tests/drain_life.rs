@@ -20,6 +20,7 @@ use serde_json::Value;
 use support::Router;
 use support::http;
 use support::message;
+use support::number;
 use support::sinks::HttpSink;
 use support::sinks::Reply;
 use support::sinks::SyslogSink;
@@ -29,10 +30,6 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value}"))
-}
 
 fn lost(status: &Value) -> u64 {
     number(&status["lost"]["lapped"]) + number(&status["lost"]["refused"])

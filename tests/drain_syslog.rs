@@ -16,6 +16,7 @@ use std::time::Duration;
 use support::Router;
 use support::certificates::Certificates;
 use support::message;
+use support::number;
 use support::sinks::SyslogSink;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -27,10 +28,6 @@ const AT: &str = "<134>1 2012-12-10T03:00:48.123456Z";
 
 async fn quick() -> Router {
     Router::start_with(&[("retry_delay_min", "1ms"), ("retry_delay_max", "20ms")]).await
-}
-
-fn number(value: &serde_json::Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value}"))
 }
 
 /// Attaches a drain; gives its id and token.

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -183,47 +182,27 @@ async fn without_file_handles_it_waits_and_goes_on() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
-    let mut ready = String::new();
-    let mut stdout = tokio::io::BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut ready).await.unwrap();
-    let address = ready
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("syslog_tcp="));
-    let address: std::net::SocketAddr = address.unwrap().parse().unwrap();
+    let mut router = Router::start_from(command).await;
+    let address = router.syslog_tcp;
     let mut crowd = Vec::new();
     for _ in 0..60 {
         crowd.push(TcpStream::connect(address).await.unwrap());
     }
-    let mut stderr = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
-    let warned = async {
-        while let Some(line) = stderr.next_line().await.unwrap() {
-            if line.contains("cannot accept connections") {
-                return line;
-            }
-        }
-        panic!("it ended");
-    };
-    let line = tokio::time::timeout(support::PATIENCE, warned)
-        .await
-        .unwrap();
+    let mut log = router.log();
+    let line = support::logged(&mut log, "cannot accept connections").await;
     assert!(line.contains("level=warn"), "{line}");
     drop(crowd);
     tokio::time::timeout(support::PATIENCE, send(address, b"a line\n"))
         .await
         .unwrap();
-    let pid = child.id().unwrap().to_string();
-    std::process::Command::new("kill")
-        .args(["-s", "TERM", &pid])
-        .status()
-        .unwrap();
+    router.signal("TERM");
     // The back-off keeps the log short: a busy loop would write thousands of lines.
     let mut lines = 0;
-    while let Some(line) = stderr.next_line().await.unwrap() {
+    while let Some(line) = log.next_line().await.unwrap() {
         lines += usize::from(line.contains("cannot accept connections"));
     }
     assert!(lines < 100, "{lines} lines");
-    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    assert_eq!(router.exit_code().await, Some(0));
 }
 
 #[tokio::test]

@@ -121,37 +121,16 @@ async fn a_faulty_file_changes_nothing_and_is_told() {
     std::fs::write(&file, "deny_logs_ingress = true\n").unwrap();
     let mut command = support::command(data.path());
     command.arg("--config").arg(&file).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut ready = String::new();
-    let mut stdout = tokio::io::BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut ready).await.unwrap();
-    let address = ready.split_whitespace().nth(2).unwrap();
-    let address = address.strip_prefix("http=").unwrap().parse().unwrap();
-    let mut stderr = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
-    let hang_up = || {
-        let pid = child.id().unwrap().to_string();
-        let mut kill = std::process::Command::new("kill");
-        kill.args(["-s", "HUP", &pid]).status().unwrap();
-    };
-    let mut told = async |wanted: &str| {
-        let next = async {
-            while let Some(line) = stderr.next_line().await.unwrap() {
-                if line.contains(wanted) {
-                    return line;
-                }
-            }
-            panic!("it ended");
-        };
-        tokio::time::timeout(support::PATIENCE, next).await.unwrap()
-    };
+    let mut router = Router::start_from(command).await;
+    let mut log = router.log();
     std::fs::write(&file, "deny_logs_ingress = false\nno_such_key = 1\n").unwrap();
-    hang_up();
-    let line = told("configuration not reloaded").await;
+    router.signal("HUP");
+    let line = support::logged(&mut log, "configuration not reloaded").await;
     assert!(
         line.contains("level=error") && line.contains("no_such_key"),
         "{line}"
     );
-    let answer = http::request(address, "POST", "/logs", &[], b"").await;
+    let answer = http::request(router.http, "POST", "/logs", &[], b"").await;
     assert_eq!(
         answer.status, 503,
         "the right key beside it is not taken either"
@@ -159,13 +138,13 @@ async fn a_faulty_file_changes_nothing_and_is_told() {
 
     // What only a start heeds is said so; who denies ingress stays healthy.
     std::fs::write(&file, "deny_logs_ingress = true\nframe_bytes_max = 1000\n").unwrap();
-    hang_up();
-    let line = told("heeded at the next start").await;
+    router.signal("HUP");
+    let line = support::logged(&mut log, "heeded at the next start").await;
     assert!(
         line.contains("level=warn") && line.contains("key=frame_bytes_max"),
         "{line}"
     );
-    let answer = http::request(address, "GET", "/healthcheck", &[], b"").await;
+    let answer = http::request(router.http, "GET", "/healthcheck", &[], b"").await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 

@@ -23,8 +23,10 @@ use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
+use tokio::io::Lines;
 use tokio::net::TcpStream;
 use tokio::process::Child;
+use tokio::process::ChildStderr;
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -250,6 +252,11 @@ impl Router {
         self.child.id().unwrap()
     }
 
+    /// The lines of its log from now on; once, and only if it was started with a pipe there.
+    pub fn log(&mut self) -> Lines<BufReader<ChildStderr>> {
+        BufReader::new(self.child.stderr.take().unwrap()).lines()
+    }
+
     /// Where the first listener bound to a token by `protocol` listens.
     pub fn bound(&self, protocol: &str) -> SocketAddr {
         let name = format!("listener_{protocol}=");
@@ -314,6 +321,24 @@ pub fn command(data: &std::path::Path) -> Command {
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     command
+}
+
+/// A number of a drain's state.
+pub fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value}"))
+}
+
+/// The next line of a router's log that contains `wanted`.
+pub async fn logged(log: &mut Lines<BufReader<ChildStderr>>, wanted: &str) -> String {
+    let next = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains(wanted) {
+                return line;
+            }
+        }
+        panic!("the log ended before {wanted:?}");
+    };
+    tokio::time::timeout(PATIENCE, next).await.unwrap()
 }
 
 /// A message for `token` with an ordinary header and `text`.
