@@ -90,6 +90,7 @@ async fn every_state_is_seen() {
     );
 
     sink.answer_next(vec![Reply::status(503); 7]);
+    sink.answer_next([Reply::Held(Arc::clone(&permits))]);
     router.send_tcp(&message(&token, "again")).await;
     let status = router
         .drain_until("app", drain, |s| !s["next_try"].is_null())
@@ -101,6 +102,7 @@ async fn every_state_is_seen() {
         .drain_until("app", drain, |s| s["state"] == "failing")
         .await;
     assert!(5 <= number(&status["attempts"]), "{status}");
+    permits.add_permits(1);
     let status = router
         .drain_until("app", drain, |s| s["state"] == "idle")
         .await;

@@ -86,7 +86,8 @@ async fn sighup_changes_what_can_change() {
     reload("mode = \"read_only\"\nrate_messages_per_second = 1000\n");
     let put = async || router.call("PUT", "/v3/channels/new", "{}").await.status;
     support::until_async("read-only", async || put().await == 503).await;
-    assert_eq!(send().await.status, 204);
+    // One key of a reload comes after the other.
+    support::until_async("the higher limit", async || send().await.status == 204).await;
     reload("auth_key = \"topsecret\"\npublic_url = \"https://logs.example.com\"\n");
     support::until_async("writable again", async || put().await < 300).await;
     let headers = [
@@ -94,8 +95,9 @@ async fn sighup_changes_what_can_change() {
         ("Content-Type", "application/json"),
     ];
     let body = br#"{"channel_id":"app"}"#;
-    let answer = http::request(router.http, "POST", "/v3/sessions", &headers, body).await;
-    let url = answer.json()["url"].as_str().unwrap().to_owned();
+    let session = async || http::request(router.http, "POST", "/v3/sessions", &headers, body).await;
+    support::until_async("the new key", async || session().await.status == 201).await;
+    let url = session().await.json()["url"].as_str().unwrap().to_owned();
     assert!(
         url.starts_with("https://logs.example.com/sessions/"),
         "{url}"
