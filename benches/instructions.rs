@@ -50,8 +50,11 @@ const FRAME_BYTES: usize = "300 ".len() + MESSAGE_BYTES;
 const MESSAGES_PER_REQUEST: u64 = 100;
 const BATCH_BYTES: usize = 100 * 1024;
 
-/// A stage: its name in the record, and what it does with so many messages.
-const STAGES: [(&str, fn(Fixture, u64)); 5] = [
+/// What is done with so many messages.
+type Stage = fn(Fixture, u64);
+
+/// The stages by their names in the record.
+const STAGES: [(&str, Stage); 5] = [
     ("tcp-in", tcp_in),
     ("http-in", http_in),
     ("drain-syslog-out", |f, count| {
@@ -116,7 +119,7 @@ fn compare(found: &BTreeMap<&str, f64>) -> ExitCode {
 /// What callgrind counts, by this name: making the fixture waits for a clock, which takes more or
 /// fewer instructions each time.
 #[inline(never)]
-fn counted(stage: fn(Fixture, u64), fixture: Fixture, count: u64) {
+fn counted(stage: Stage, fixture: Fixture, count: u64) {
     stage(fixture, count);
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the real peers that tests/peers.rs talks to, where they are missing, and a C compiler.
+# Installs the real peers that tests/peers.rs talks to, where they are missing, a C compiler, and
+# valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
@@ -29,6 +30,8 @@ missing=()
 # A C compiler links Rust and builds zstd; a minimal machine may have none.
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v logger >/dev/null || missing+=(bsdutils)
+# Counts instructions for benches/instructions.rs; its helper library needs libc's symbols.
+command -v valgrind >/dev/null || missing+=(valgrind libc6-dbg)
 [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
 [ -e /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so ] || [ -e /usr/lib/aarch64-linux-gnu/rsyslog/lmnsd_ossl.so ] \
     || missing+=(rsyslog-openssl)
