@@ -181,6 +181,13 @@ impl Token {
     /// What every token begins with.
     pub const PREFIX: &str = "t.";
 
+    /// Whether `bytes` begin as every token does.
+    #[inline]
+    #[must_use]
+    pub const fn is_begun_by(bytes: &[u8]) -> bool {
+        matches!(bytes, [b't', b'.', ..])
+    }
+
     /// A new token: `t.` and a random UUID.
     #[must_use]
     pub fn random() -> Self {

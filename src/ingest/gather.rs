@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::channel::{Channel, NoRoom, Reservation, WhenFull};
 use crate::clock::UnixMicros;
+use crate::id::Token;
 use crate::ingest::intake::Tally;
 use crate::limits::{CHANNEL_BYTES_LIMIT_MIN, FRAME_BYTES_LIMIT, RECORD_OVERHEAD_BYTES_MAX};
 use crate::route::RouteTable;
@@ -20,7 +21,7 @@ use crate::route::limit::Demand;
 use crate::route::limit::RateLimits;
 use crate::route::notice;
 use crate::syslog::message::Message;
-use crate::syslog::parse::with_source;
+use crate::syslog::parse::hide;
 
 /// A message with what belongs to it beside its fields.
 #[derive(Clone, Copy)]
@@ -161,7 +162,11 @@ impl<'a> Gather<'a> {
     }
 
     /// Adds `message`, whose frame had `bytes` bytes, for `target`.
-    pub(crate) fn push(&mut self, target: &Arc<Target>, message: Message<'a>, bytes: usize) {
+    pub(crate) fn push(&mut self, target: &Arc<Target>, mut message: Message<'a>, bytes: usize) {
+        if Token::is_begun_by(message.app_name) {
+            let token = message.app_name;
+            hide(&mut message, token);
+        }
         let index = self.run_index(target.channel());
         let Some(run) = self.runs.get_mut(index) else {
             return;
@@ -172,7 +177,7 @@ impl<'a> Gather<'a> {
             part.demand.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         }
         run.entries.push(Entry {
-            message: without_token(message),
+            message,
             part: u32::try_from(part_index).unwrap_or(DROPPED),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         });
@@ -332,19 +337,10 @@ fn part_index(parts: &mut Vec<Part>, target: &Arc<Target>) -> usize {
     parts.len() - 1
 }
 
-/// The message with its token, should it have one, in the APP-NAME only.
-fn without_token(message: Message<'_>) -> Message<'_> {
-    if message.app_name.starts_with(TOKEN_PREFIX) {
-        with_source(message, message.app_name, message.app_name)
-    } else {
-        message
-    }
-}
-
 /// The entry's message as readers see it: a token in the APP-NAME gives way to its source.
 #[inline]
 fn cooked<'m>(entry: &'m Entry<'_>, target: &'m Target) -> Message<'m> {
-    let is_token = entry.message.app_name.starts_with(TOKEN_PREFIX);
+    let is_token = Token::is_begun_by(entry.message.app_name);
     let source = target.source().as_str().as_bytes();
     Message {
         app_name: if is_token {
@@ -421,9 +417,6 @@ thread_local! {
     /// Emptied runs of this thread.
     static SPARE: RefCell<Vec<Run<'static>>> = const { RefCell::new(Vec::new()) };
 }
-
-/// What every token begins with.
-pub(crate) const TOKEN_PREFIX: &[u8] = b"t.";
 
 /// The part of a message that is not to be appended.
 const DROPPED: u32 = u32::MAX;

@@ -11,7 +11,6 @@ use crate::ingest::gather::Gather;
 use crate::ingest::gather::Limiting;
 use crate::ingest::gather::ReadTime;
 use crate::ingest::gather::Shortage;
-use crate::ingest::gather::TOKEN_PREFIX;
 use crate::route::RouteTable;
 use crate::route::Target;
 use crate::syslog::message::Message;
@@ -207,7 +206,7 @@ impl<'r> Batch<'r> {
 /// The message in `frame` and, as its APP-NAME, its token; RFC 3164's tag can be one too
 /// (`logger --rfc3164 -t t.TOKEN`).
 pub(crate) fn message_with_token<'a>(frame: &'a [u8], time: &ReadTime) -> Option<Message<'a>> {
-    let has_token = |message: &Message<'_>| message.app_name.starts_with(TOKEN_PREFIX);
+    let has_token = |message: &Message<'_>| Token::is_begun_by(message.app_name);
     match parse_rfc5424(frame) {
         Some(message) if has_token(&message) => Some(message),
         _ => parse_rfc3164(frame, time.arrival).filter(has_token),

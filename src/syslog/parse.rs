@@ -3,6 +3,8 @@
 //! Nothing is copied: a message's fields are slices of the frame. What the standards forbid is
 //! carried on where it can be, so that no message is lost for its form.
 
+use std::cmp::Ordering;
+
 use memchr::memchr;
 use memchr::memmem;
 
@@ -121,22 +123,31 @@ pub fn parse_any<'a>(frame: &'a [u8], source: &'a [u8], arrival: UnixMicros) -> 
 /// The message with its APP-NAME replaced by `source`, and with nil in place of every other header
 /// field that holds `token`, so that readers never see it. The text stays as it is.
 #[must_use]
-pub fn with_source<'a>(message: Message<'a>, token: &[u8], source: &'a [u8]) -> Message<'a> {
-    let without_token = |field: &'a [u8]| match holds(field, token) {
-        true => NIL,
-        false => field,
-    };
-    Message {
-        timestamp: match message.timestamp {
-            Timestamp::Given(bytes) => Timestamp::Given(without_token(bytes)),
-            made @ Timestamp::Made { .. } => made,
-        },
-        hostname: without_token(message.hostname),
-        app_name: source,
-        procid: without_token(message.procid),
-        msgid: without_token(message.msgid),
-        sd: without_token(message.sd),
-        ..message
+pub fn with_source<'a>(mut message: Message<'a>, token: &[u8], source: &'a [u8]) -> Message<'a> {
+    hide(&mut message, token);
+    message.app_name = source;
+    message
+}
+
+/// Puts nil in place of every header field but APP-NAME that holds `token`.
+#[inline]
+pub fn hide(message: &mut Message<'_>, token: &[u8]) {
+    if let Timestamp::Given(time) = &mut message.timestamp
+        && holds(time, token)
+    {
+        *time = NIL;
+    }
+    let Message {
+        hostname,
+        procid,
+        msgid,
+        sd,
+        ..
+    } = message;
+    for field in [hostname, procid, msgid, sd] {
+        if holds(field, token) {
+            *field = NIL;
+        }
     }
 }
 
@@ -320,7 +331,7 @@ fn tag(bytes: &[u8]) -> Option<Tag<'_>> {
         None => (NIL, behind),
     };
     let colon_behind = behind.strip_prefix(b":");
-    let is_token = name.starts_with(Token::PREFIX.as_bytes());
+    let is_token = Token::is_begun_by(name);
     let is_word = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
     if !is_word || procid.contains(&b' ') || (colon_behind.is_none() && !is_token) {
         return None;
@@ -339,8 +350,15 @@ fn tag(bytes: &[u8]) -> Option<Tag<'_>> {
 }
 
 /// Whether `token` stands in `field`; an empty token stands nowhere.
+#[inline]
 fn holds(field: &[u8], token: &[u8]) -> bool {
-    !token.is_empty() && token.len() <= field.len() && memmem::find(field, token).is_some()
+    // Nearly every field is too short for it, or is the token itself.
+    match field.len().cmp(&token.len()) {
+        _ if token.is_empty() => false,
+        Ordering::Less => false,
+        Ordering::Equal => field == token,
+        Ordering::Greater => memmem::find(field, token).is_some(),
+    }
 }
 
 /// Fuzz target: any bytes are read without a panic, the fields have their lengths, and a token
