@@ -56,7 +56,15 @@ fn connections_are_cut_as_logplex_cut_them() {
             assert_eq!(ours, ["malformed", second]);
             different_count += 1;
         } else {
-            assert_eq!(ours, theirs, "{name}");
+            // What is no frame behind a counted one is only counted, not shown as a line.
+            let is_same = |(ours, theirs): (&String, &String)| {
+                ours == theirs || (ours == "malformed" && !theirs.starts_with('<'))
+            };
+            assert_eq!(ours.len(), theirs.len(), "{name}");
+            assert!(
+                ours.iter().zip(&theirs).all(is_same),
+                "{name}: {ours:?} {theirs:?}"
+            );
         }
     }
     assert_eq!(different_count, 2 + COUNTED_WITHOUT_PRI.len());
@@ -80,8 +88,8 @@ const OCTETS_DIFFERENT: &[Different] = &[
     ),
     (
         "1st uf/2nd ok//incomplete SYSLOGMSG/notdetectable",
-        &[Some(1), Some(13)],
-        "what stands behind a wrong count is a line, up to the next newline",
+        &[Some(1), None],
+        "what a wrong count leaves over is skipped to the next newline, and counted",
     ),
 ];
 

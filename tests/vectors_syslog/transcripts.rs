@@ -38,7 +38,9 @@ fn outputs_are_those_of_logplex() {
             .map(bytes)
             .collect();
         for frame in frames(&chunks, 10_240, false) {
-            let frame = frame.unwrap();
+            let Some(frame) = frame else {
+                continue; // Left over by a wrong count; Logplex finds no token in it.
+            };
             let Some(message) = routed(&frame) else {
                 continue;
             };
