@@ -51,6 +51,17 @@ impl Book {
         &self.rows
     }
 
+    /// The scenarios that ran, in their order.
+    pub(crate) fn scenarios(&self) -> Vec<&'static str> {
+        let mut scenarios: Vec<&'static str> = Vec::new();
+        for row in &self.rows {
+            if !scenarios.contains(&row.scenario) {
+                scenarios.push(row.scenario);
+            }
+        }
+        scenarios
+    }
+
     /// The values of a figure, round by round.
     pub(crate) fn values(&self, scenario: &str, program: &str, unit: &str) -> Option<&[f64]> {
         let row = self

@@ -18,11 +18,15 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::disallowed_methods,
+    clippy::string_slice,
     reason = "a bench may stop at the first surprise"
 )]
 
 mod book;
 mod floor;
+mod goals;
+mod growth;
+mod http;
 mod latency;
 #[path = "../load/mod.rs"]
 mod load;
@@ -34,6 +38,9 @@ mod plots;
 mod program;
 mod report;
 mod speed;
+mod stall;
+mod store;
+mod tails;
 
 use book::Book;
 use plan::Plan;
@@ -46,6 +53,11 @@ const SCENARIOS: &[Scenario] = &[
     ("latency", latency::steady),
     ("channels", speed::ten_channels),
     ("drains", speed::ten_drains),
+    ("http", http::posts),
+    ("tails", tails::many),
+    ("stall", stall::one_of_ten),
+    ("growth", growth::curve),
+    ("start", growth::start),
 ];
 
 fn main() {

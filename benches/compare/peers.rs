@@ -175,7 +175,8 @@ pub(crate) fn versions() -> Vec<String> {
     let first_line = |command: &mut Command| {
         let output = command.output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Some(text.lines().next()?.trim().to_owned())
+        let line = text.lines().next()?.trim_end_matches(" compiled with:");
+        Some(line.to_owned())
     };
     let rsyslog = has_rsyslog().then(|| first_line(Command::new(RSYSLOG).arg("-v")));
     let syslog_ng = has_syslog_ng().then(|| first_line(syslog_ng_command().arg("--version")));

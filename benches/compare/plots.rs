@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::book::{Book, Spread};
+use crate::growth::{BUSY, CHANNELS, GROWTH, SPREAD, channels_name};
 use crate::latency::STEADY;
 use crate::load::quantile;
 use crate::plot::{Line, bars, lines};
@@ -14,6 +15,7 @@ pub(crate) fn write(table: &Path, book: &Book) -> Vec<String> {
         ("throughput", one_drain(book, "messages/s")),
         ("cpu", one_drain(book, "CPU s/million")),
         ("latency", latencies(book)),
+        ("channels", channels(book)),
     ];
     let stem = table.file_stem().unwrap().to_string_lossy();
     let mut names = Vec::new();
@@ -60,4 +62,26 @@ fn latencies(book: &Book) -> Option<String> {
     };
     let drawn: Vec<Line> = book.latencies.iter().map(line).collect();
     (!drawn.is_empty()).then(|| lines(&format!("{STEADY}: latency, ms"), &places, &drawn))
+}
+
+/// Cost of a message over the number of channels.
+fn channels(book: &Book) -> Option<String> {
+    let places: Vec<(f64, String)> = (0..)
+        .map(f64::from)
+        .zip(CHANNELS.map(|count| count.to_string()))
+        .collect();
+    let line = |unit: &str| -> Option<Line> {
+        let median = |count| {
+            let values = book.values(GROWTH, &channels_name(count), unit)?;
+            Some(Spread::of(values).median)
+        };
+        let medians: Option<Vec<f64>> = CHANNELS.into_iter().map(median).collect();
+        Some((
+            unit.to_owned(),
+            (0..).map(f64::from).zip(medians?).collect(),
+        ))
+    };
+    let drawn: Vec<Line> = [BUSY, SPREAD].into_iter().filter_map(line).collect();
+    let title = "CPU s/million over the number of channels";
+    (!drawn.is_empty()).then(|| lines(title, &places, &drawn))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::book::{Book, Row, Spread, ratios};
+use crate::goals;
 use crate::load::shown;
 use crate::plan::Plan;
 use crate::plots;
@@ -17,8 +18,9 @@ pub(crate) fn write(plan: &Plan, place: &[String], book: &Book) {
     for line in place {
         writeln!(text, "{line}\n").unwrap();
     }
+    text.push_str(&goals::table(book));
     for name in plots::write(path, book) {
-        writeln!(text, "![{name}]({name})\n").unwrap();
+        writeln!(text, "\n![{name}]({name})").unwrap();
     }
     text.push_str(&figures(book));
     std::fs::write(path, text).unwrap();
@@ -28,28 +30,24 @@ pub(crate) fn write(plan: &Plan, place: &[String], book: &Book) {
 /// All figures, a table for each scenario.
 fn figures(book: &Book) -> String {
     let mut text = String::new();
-    let mut scenario = "";
-    for row in book.rows() {
-        if row.scenario != scenario {
-            text.push_str(if text.is_empty() { "" } else { "\n" });
-            scenario = row.scenario;
-            write!(
+    for scenario in book.scenarios() {
+        write!(
+            text,
+            "\n## {scenario}\n\n| program | figure | median | min | max | × routing floor |\n\
+             |---|---|---:|---:|---:|---:|\n"
+        )
+        .unwrap();
+        for row in book.rows().iter().filter(|row| row.scenario == scenario) {
+            let Spread { median, min, max } = Spread::of(&row.values);
+            let [median, min, max] = [median, min, max].map(shown);
+            let ratio = ratio(book, row);
+            let (program, unit) = (&row.program, row.unit);
+            writeln!(
                 text,
-                "## {scenario}\n\n| program | figure | median | min | max | × routing floor |\n\
-                 |---|---|---:|---:|---:|---:|\n"
+                "| {program} | {unit} | {median} | {min} | {max} | {ratio} |"
             )
             .unwrap();
         }
-        let Spread { median, min, max } = Spread::of(&row.values);
-        let [median, min, max] = [median, min, max].map(shown);
-        writeln!(
-            text,
-            "| {} | {} | {median} | {min} | {max} | {} |",
-            row.program,
-            row.unit,
-            ratio(book, row)
-        )
-        .unwrap();
     }
     text
 }

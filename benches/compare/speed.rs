@@ -13,10 +13,13 @@ use crate::program::Program;
 
 /// Scenarios, as they stand in the table.
 pub(crate) const ONE: &str = "TCP in, one syslog drain out";
-const TEN_CHANNELS_ONE: &str = "one channel, beside ten";
+pub(crate) const TEN_CHANNELS_ONE: &str = "one channel, beside ten";
 pub(crate) const TEN_CHANNELS: &str = "ten channels, a drain each";
-const TEN_DRAINS_ONE: &str = "one drain, beside ten";
+pub(crate) const TEN_DRAINS_ONE: &str = "one drain, beside ten";
 pub(crate) const TEN_DRAINS: &str = "ten drains on one channel";
+
+/// What one drain more costs.
+pub(crate) const FURTHER: &str = "CPU s/million, each further drain";
 
 const MANY: usize = 10;
 
@@ -24,7 +27,7 @@ const MANY: usize = 10;
 pub(crate) const FRAME_BYTES: usize = 300;
 
 /// What one write of the sender carries.
-const WRITE_BYTES: usize = 256 * 1024;
+pub(crate) const WRITE_BYTES: usize = 256 * 1024;
 
 /// Nothing came for so long: what did not come by then is lost.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -79,12 +82,7 @@ pub(crate) fn ten_drains(plan: &Plan, book: &mut Book) {
             let one = full_speed(plan, book, TEN_DRAINS_ONE, program, [1, 1]);
             let ten = full_speed(plan, book, TEN_DRAINS, program, [1, MANY]);
             let further = (ten - one) / (MANY - 1) as f64;
-            book.add(
-                TEN_DRAINS,
-                program.name(),
-                "CPU s/million, each further drain",
-                further,
-            );
+            book.add(TEN_DRAINS, program.name(), FURTHER, further);
         }
     }
 }
@@ -167,7 +165,7 @@ fn check(program: Program, seen: &[Arc<Seen>], each: u64, add: &mut impl FnMut(&
 }
 
 /// Writes whole blocks until at least `messages` are sent; says how many were.
-fn send(socket: &mut TcpStream, block: &mut Block, messages: u64) -> u64 {
+pub(crate) fn send(socket: &mut TcpStream, block: &mut Block, messages: u64) -> u64 {
     let mut sent = 0;
     while sent < messages {
         socket.write_all(block.next()).unwrap();
@@ -192,7 +190,7 @@ pub(crate) fn settle(seen: &[Arc<Seen>], each: u64) {
 }
 
 /// Messages taken in a second, until the last sink had its last.
-fn rate(seen: &[Arc<Seen>], sent: u64, started: u64) -> f64 {
+pub(crate) fn rate(seen: &[Arc<Seen>], sent: u64, started: u64) -> f64 {
     let last = seen
         .iter()
         .map(|seen| seen.last_nanos.load(Ordering::Relaxed))

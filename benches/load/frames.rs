@@ -9,7 +9,8 @@ pub const NUMBER_DIGITS: usize = 12;
 pub const TIME_DIGITS: usize = 20;
 
 /// An octet-counted frame of exactly `bytes` bytes (count not included) for `token`, whose text
-/// begins with `number` (12 digits) and `sent` (20 digits, nanoseconds).
+/// begins with `number` (12 digits) and `sent` (20 digits, nanoseconds) and goes on with words as
+/// logs have them: gzip makes them about a fifth.
 pub fn frame(token: &str, bytes: usize, number: u64, sent: u64) -> Vec<u8> {
     let mut frame = format!("{bytes} ").into_bytes();
     let count_bytes = frame.len();
@@ -19,10 +20,20 @@ pub fn frame(token: &str, bytes: usize, number: u64, sent: u64) -> Vec<u8> {
         frame.len() - count_bytes <= bytes,
         "a frame of {bytes} bytes has no room for its header"
     );
-    let filler = b"at=info method=GET path=\"/items/42\" dyno=web.1 connect=1ms service=18ms ";
+    let mut random = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     while frame.len() - count_bytes < bytes {
-        frame.push(filler[frame.len() % filler.len()]);
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let words = format!(
+            "at=info method=GET path=\"/items/{}\" connect={}ms service={}ms request_id={random:016x} ",
+            random % 1_000,
+            random % 7,
+            random % 311
+        );
+        frame.extend_from_slice(words.as_bytes());
     }
+    frame.truncate(count_bytes + bytes);
     frame
 }
 

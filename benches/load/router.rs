@@ -37,9 +37,10 @@ impl Router {
             .args(["--syslog-udp", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
             .env("LOGBOOM_ADMIN_CREDENTIAL", CREDENTIAL)
+            .env("LOGBOOM_LOG", "error")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let mut ready = String::new();
@@ -61,6 +62,11 @@ impl Router {
 
     /// One API call; the answer's body as JSON.
     pub fn call(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
+        serde_json::from_str(&self.ask(method, path, body)).unwrap_or(serde_json::Value::Null)
+    }
+
+    /// One request; the answer's body.
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
         let mut socket = TcpStream::connect(&self.http).unwrap();
         let authorization = base64(CREDENTIAL.as_bytes());
         let head = format!(
@@ -76,8 +82,7 @@ impl Router {
             answer.starts_with("HTTP/1.1 2"),
             "{method} {path}: {answer}"
         );
-        let body = answer.split("\r\n\r\n").nth(1).unwrap();
-        serde_json::from_str(body).unwrap_or(serde_json::Value::Null)
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     /// Makes a channel and gives back its token.
@@ -97,6 +102,14 @@ impl Router {
     /// The drain's state as the API shows it.
     pub fn drain_status(&self, channel: &str, id: u64) -> serde_json::Value {
         self.call("GET", &format!("/v3/channels/{channel}/drains/{id}"), "")["status"].clone()
+    }
+
+    /// A number of `GET /metrics`, by its whole name.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.ask("GET", "/metrics", "");
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|rest| rest.trim().parse::<f64>().ok());
+        number.unwrap_or_else(|| panic!("no {name} in {text}")) as u64
     }
 
     /// Its process.
