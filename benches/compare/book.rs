@@ -8,6 +8,8 @@ pub(crate) struct Book {
     rows: Vec<Row>,
     /// Latencies of the last round of each program, sorted, in nanoseconds.
     pub(crate) latencies: Vec<(&'static str, Vec<u64>)>,
+    /// Scenarios that ended at a surprise.
+    pub(crate) stopped: Vec<&'static str>,
 }
 
 /// One figure of one program in one scenario, a value for each round.

@@ -27,7 +27,7 @@ type Goal = (String, Bound, Option<Vec<f64>>);
 /// The table of goals whose figures were measured; a goal is reached by the median.
 pub(crate) fn table(book: &Book) -> String {
     let mut text = String::from(
-        "\n## Goals\n\n| goal | wanted | median | min | max | |\n|---|---:|---:|---:|---:|---|\n",
+        "## Goals\n\n| goal | wanted | median | min | max | |\n|---|---:|---:|---:|---:|---|\n",
     );
     let goals = [speed(book), many(book), latency(book), numbers(book)].concat();
     for (name, bound, values) in goals {

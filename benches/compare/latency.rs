@@ -17,7 +17,7 @@ pub(crate) const STEADY: &str = "20,000 messages/s, one drain";
 /// Messages in a second.
 const RATE: u64 = 20_000;
 
-/// What a round may take to begin: connections, first messages.
+/// Messages before anything is measured: all connections stand then.
 const WARM: u64 = 1_000;
 
 /// One channel, one drain, each message written on its own.

@@ -42,6 +42,8 @@ mod stall;
 mod store;
 mod tails;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use book::Book;
 use plan::Plan;
 
@@ -71,9 +73,13 @@ fn main() {
     for (name, run) in SCENARIOS {
         if plan.wants(name) {
             println!("\n== {name}");
-            run(&plan, &mut book);
-            // What was measured is kept even if a later scenario stops.
+            // The others are worth measuring even if this one stops.
+            let measured = catch_unwind(AssertUnwindSafe(|| run(&plan, &mut book)));
+            if measured.is_err() {
+                book.stopped.push(name);
+            }
             report::write(&plan, &place, &book);
         }
     }
+    assert!(book.stopped.is_empty(), "stopped: {:?}", book.stopped);
 }

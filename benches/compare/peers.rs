@@ -72,7 +72,7 @@ pub(crate) fn rsyslog(ports: &[Vec<u16>], is_isolated: bool) -> Running {
         r#"global(workDirectory="{folder}" maxMessageSize="64k")
 module(load="imptcp" threads="1" processOnPoller="on")
 template(name="out" type="string" string="<%PRI%>1 %TIMESTAMP:::date-rfc3339% %HOSTNAME% app %PROCID% %MSGID% %STRUCTURED-DATA% %msg%")
-ruleset(name="in" {queue}) {{
+ruleset(name="in" parser="rsyslog.rfc5424" {queue}) {{
 {rules}
 }}
 input(type="imptcp" address="127.0.0.1" port="{port}" ruleset="in" rateLimit.interval="0"

@@ -18,6 +18,9 @@ pub(crate) fn write(plan: &Plan, place: &[String], book: &Book) {
     for line in place {
         writeln!(text, "{line}\n").unwrap();
     }
+    for name in &book.stopped {
+        writeln!(text, "**{name} stopped before its end.**\n").unwrap();
+    }
     text.push_str(&goals::table(book));
     for name in plots::write(path, book) {
         writeln!(text, "\n![{name}]({name})").unwrap();

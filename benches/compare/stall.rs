@@ -4,7 +4,7 @@
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::book::Book;
 use crate::latency::pace;
@@ -23,7 +23,7 @@ const RATE: u64 = 5_000;
 /// Small, so that a stall of some seconds costs messages beyond what sockets hold.
 const CHANNEL_BYTES: &str = "1MiB";
 
-/// The least that a socket takes, twice this after the kernel's own share.
+/// Messages before anything is measured: all connections stand then.
 const WARM: u64 = 500;
 
 pub(crate) fn one_of_ten(plan: &Plan, book: &mut Book) {
@@ -58,6 +58,7 @@ fn round(plan: &Plan, book: &mut Book) {
     let period = RATE * plan.by_mode(1, 10);
     let mut sent = WARM;
     let mut p99 = [0.0; 2];
+    let (before, started) = (router.usage(), Instant::now());
     for (is_stalled_now, p99) in [false, true].into_iter().zip(&mut p99) {
         latencies.lock().unwrap().clear();
         is_stalled.store(is_stalled_now, Ordering::Relaxed);
@@ -68,6 +69,7 @@ fn round(plan: &Plan, book: &mut Book) {
         sorted.sort_unstable();
         *p99 = quantile(&sorted, 0.99) as f64 / 1e6;
     }
+    let cores = (router.usage().cpu_seconds - before.cpu_seconds) / started.elapsed().as_secs_f64();
     is_stalled.store(false, Ordering::Relaxed);
     // One more: a loss is told in front of the next batch.
     pace(&mut socket, &mut block, RATE, 1);
@@ -75,6 +77,7 @@ fn round(plan: &Plan, book: &mut Book) {
     settle(&seen, sent);
     book.add(STALL, "the other nine", "p99 ms before", p99[0]);
     book.add(STALL, "the other nine", "p99 ms meanwhile", p99[1]);
+    book.add(STALL, "all ten", "cores", cores);
     account(book, &seen[0], sent);
     for other in &seen[1..] {
         assert_eq!(
