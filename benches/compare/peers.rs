@@ -1,5 +1,5 @@
-//! rsyslog and syslog-ng, set up for speed as their manuals advise, without loss. They need not look
-//! tokens up where there is one channel only: what they are spared there is to their good.
+//! rsyslog and syslog-ng, set up for speed as their manuals advise, without loss. They compare the
+//! token with each that they know and write a name in its place, as the router has to.
 
 use std::fmt::Write;
 use std::net::{TcpListener, TcpStream};
@@ -100,15 +100,12 @@ pub(crate) fn syslog_ng(ports: &[Vec<u16>]) -> Running {
     let mut rules = String::new();
     let mut paths = String::new();
     for (number, (token, ports)) in tokens.iter().zip(ports).enumerate() {
-        let mut path = String::new();
-        if 1 < tokens.len() {
-            writeln!(
-                rules,
-                "filter f{number} {{ match('{token}' value('PROGRAM') type('string')); }};"
-            )
-            .unwrap();
-            write!(path, "filter(f{number}); ").unwrap();
-        }
+        let mut path = format!("filter(f{number}); ");
+        writeln!(
+            rules,
+            "filter f{number} {{ match('{token}' value('PROGRAM') type('string')); }};"
+        )
+        .unwrap();
         path.push_str("rewrite(name); ");
         for port in ports {
             writeln!(
@@ -119,10 +116,9 @@ pub(crate) fn syslog_ng(ports: &[Vec<u16>]) -> Running {
             .unwrap();
             write!(path, "destination(d{port}); ").unwrap();
         }
-        let is_final = if 1 < tokens.len() { ", final" } else { "" };
         writeln!(
             paths,
-            "log {{ source(in); {path}flags(flow-control{is_final}); }};"
+            "log {{ source(in); {path}flags(flow-control, final); }};"
         )
         .unwrap();
     }

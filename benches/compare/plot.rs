@@ -41,14 +41,19 @@ pub(crate) type Line = (String, Vec<(f64, f64)>);
 pub(crate) fn lines(title: &str, places: &[(f64, String)], lines: &[Line]) -> String {
     const HEIGHT: f64 = 380.0;
     const BOTTOM: f64 = 340.0;
+    const LEAST: f64 = 1e-3;
     let mut svg = head(title, HEIGHT);
     let points = || lines.iter().flat_map(|(_, points)| points);
+    // Nothing is 0 on this scale.
     let lowest = points().map(|point| point.1).fold(f64::MAX, f64::min);
+    let lowest = lowest.max(LEAST);
     let highest = points().map(|point| point.1).fold(0.0, f64::max);
     let (low, high) = (lowest.log10().floor(), highest.log10().ceil());
     let (first, last) = (places[0].0, places[places.len() - 1].0);
     let x = |value: f64| 60.0 + (value - first) / (last - first) * (WIDTH - LEFT - 80.0);
-    let y = |value: f64| BOTTOM - (value.log10() - low) / (high - low).max(1.0) * (BOTTOM - TOP);
+    let y = |value: f64| {
+        BOTTOM - (value.max(LEAST).log10() - low) / (high - low).max(1.0) * (BOTTOM - TOP)
+    };
     for power in low as i32..=high as i32 {
         let value = 10f64.powi(power);
         write!(

@@ -52,8 +52,8 @@ impl Program {
     /// each to take some seconds.
     pub(crate) fn share(self, messages: u64) -> u64 {
         match self {
-            Self::Rsyslog | Self::RsyslogIsolated => messages / 3,
-            Self::SyslogNg => messages / 6,
+            Self::Rsyslog => messages / 3,
+            Self::RsyslogIsolated | Self::SyslogNg => messages / 6,
             _ => messages,
         }
     }
