@@ -48,7 +48,7 @@ pub(crate) fn curve(plan: &Plan, book: &mut Book) {
             book.add(GROWTH, &name, SPREAD, case.spread(plan));
         }
         let many = plan.by_mode(200, MANY);
-        connections(plan, book, many);
+        connections(plan, book, many.min(files_max()));
         drains(plan, book, many, alone_bytes);
     }
 }
@@ -116,6 +116,21 @@ fn drains(plan: &Plan, book: &mut Book, count: u64, alone_bytes: u64) {
         bytes.saturating_sub(alone_bytes) as f64 / count as f64,
     );
     book.add(GROWTH, &name, BUSY, case.busy(plan));
+}
+
+/// Connections that this process may hold; `ulimit -n` decides, less what else is open.
+fn files_max() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
+    // None: unlimited.
+    let most = soft.unwrap_or(u64::MAX).saturating_sub(200);
+    if most < MANY {
+        println!("`ulimit -n` allows {most} connections of {MANY} at most");
+    }
+    most
 }
 
 /// A router beside whose entries a channel is busy.
