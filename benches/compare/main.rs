@@ -53,6 +53,7 @@ type Scenario = (&'static str, fn(&Plan, &mut Book));
 const SCENARIOS: &[Scenario] = &[
     ("speed", speed::one_drain),
     ("latency", latency::steady),
+    ("latency_ten", latency::steady_ten),
     ("channels", speed::ten_channels),
     ("drains", speed::ten_drains),
     ("http", http::posts),

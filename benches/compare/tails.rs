@@ -35,14 +35,14 @@ fn round(plan: &Plan, book: &mut Book) {
     let count = plan.by_mode(50, 1_000);
     let readers: Vec<Reader> = (0..count).map(|_| Reader::open(&router)).collect();
     let messages = RATE * plan.by_mode(1, 10);
-    let mut block = Block::new(&[token], FRAME_BYTES, FRAME_BYTES);
+    let mut blocks = [Block::new(&[token], FRAME_BYTES, FRAME_BYTES)];
     let mut socket = TcpStream::connect(&router.syslog_tcp).unwrap();
     let wanted = messages * count as u64;
     let (before, started) = (router.usage(), Instant::now());
     let deadline = started + Duration::from_secs(messages / RATE) + PATIENCE;
     let lines = std::thread::scope(|scope| {
         let read = scope.spawn(|| read_all(readers, wanted, deadline));
-        pace(&mut socket, &mut block, RATE, messages);
+        pace(&mut socket, &mut blocks, RATE, messages);
         read.join().unwrap()
     });
     let seconds = started.elapsed().as_secs_f64();
