@@ -204,10 +204,11 @@ impl Connection {
     ) {
         loop {
             let after = self.take_frames(intake, count, ending);
+            let is_busy = READ_BYTES_MIN <= count;
             count = 0;
             let is_held_up = after.short.is_some() || !after.pressed.is_empty();
             let is_done = after.short.is_none();
-            rest(after, shutdown).await;
+            rest(after, is_busy, shutdown).await;
             if is_held_up {
                 self.forgive_pause(clock::now());
             }
@@ -391,10 +392,11 @@ fn cut_some<'r>(
     true
 }
 
-/// Lets readers that are behind run, and waits for the channels that ask for it: the sender is
-/// slowed down by TCP's flow control meanwhile.
-async fn rest(after: After, shutdown: &Shutdown) {
-    if after.has_backlog {
+/// Lets readers that are behind run when the connection is busy (else the next read waits anyway),
+/// and waits for the channels that ask for it: the sender is slowed down by TCP's flow control
+/// meanwhile.
+async fn rest(after: After, is_busy: bool, shutdown: &Shutdown) {
+    if after.has_backlog && is_busy {
         tokio::task::yield_now().await;
     }
     if let Some(short) = after.short {

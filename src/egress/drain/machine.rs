@@ -235,7 +235,7 @@ impl<'a> Draft<'a> {
 
     fn finish(self, announced: Loss) -> Batch {
         Batch {
-            id: FrameId::random(),
+            id: FrameId::next(),
             body: Bytes::from(self.out),
             encoding: Compression::None,
             counts: Counts {
