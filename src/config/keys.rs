@@ -149,7 +149,7 @@ keys! {
     log: String, LogFilter, given("\"info\""), Running,
         "How much the router itself logs to stderr.";
     worker_threads: u64, Count(0, 1_024), given("0"), Start,
-        "Threads that run the router; 0: one for each core.";
+        "Threads that run the router; 0: one for every two processors.";
     mode: Mode, MODES, given("\"normal\""), Running,
         "`read_only` refuses changes through the API, `disabled` the whole API, with 503.";
     shutdown_grace: Duration, Span(0, HOUR_MS), given("\"10s\""), Running,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -112,9 +113,14 @@ impl Server {
             peer,
             slot: _slot,
         } = accepted;
-        let Some(tls) = &self.tls else {
-            return self.read_to_end(stream, peer).await;
-        };
+        match &self.tls {
+            None => self.read_to_end(stream, peer).await,
+            // Boxed: a plain connection does not pay for the state of TLS.
+            Some(tls) => Box::pin(self.serve_tls(tls, stream, peer)).await,
+        }
+    }
+
+    async fn serve_tls(&self, tls: &TlsServer, stream: TcpStream, peer: SocketAddr) {
         let handshake = tls.accept(stream, self.settings.handshake_timeout);
         let shaken = tokio::select! {
             () = self.shutdown.requested() => return,
@@ -204,7 +210,7 @@ impl Connection {
     ) {
         loop {
             let after = self.take_frames(intake, count, ending);
-            let is_busy = READ_BYTES_MIN <= count;
+            let is_busy = BUSY_READ_BYTES <= count;
             count = 0;
             let is_held_up = after.short.is_some() || !after.pressed.is_empty();
             let is_done = after.short.is_none();
@@ -414,8 +420,11 @@ async fn unless_stopped(wait: impl Future<Output = ()>, shutdown: &Shutdown) {
     }
 }
 
-/// Buffer of a connection that says little.
-const READ_BYTES_MIN: usize = 8 * 1024;
+/// Buffer of a connection that says little: a few messages.
+const READ_BYTES_MIN: usize = 2 * 1024;
+
+/// A read of so much is probably not the last one at once.
+const BUSY_READ_BYTES: usize = 8 * 1024;
 
 /// How long a connection is silent before its buffer is made small again.
 const SHRINK_AFTER: Duration = Duration::from_secs(2);
@@ -462,6 +471,17 @@ mod tests {
             token: None,
         };
         (channel, intake)
+    }
+
+    /// Connections are many and mostly idle.
+    #[test]
+    fn a_connection_at_rest_is_small() {
+        let (_channel, intake) = intake();
+        let mut connection = Connection::new(&SyslogSettings::default());
+        let (_sender, stream) = tokio::io::duplex(1);
+        let shutdown = Shutdown::new();
+        let task_bytes = size_of_val(&connection.run(stream, &intake, &shutdown));
+        assert!(task_bytes <= 1_280, "{task_bytes} bytes");
     }
 
     /// What we made the sender wait for does not count against it.

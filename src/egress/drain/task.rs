@@ -501,6 +501,6 @@ mod tests {
             stop: CancellationToken::new(),
         };
         let task_bytes = size_of_val(&Task::new(ties, machine).run());
-        assert!(task_bytes <= 4 * 1024, "{task_bytes} bytes");
+        assert!(task_bytes <= 2_304, "{task_bytes} bytes");
     }
 }
