@@ -66,6 +66,14 @@ async fn post_frames(router: &Router, token: &str, body: &str) -> http::Answer {
     http::request(router.http, "POST", "/logs", &headers, body.as_bytes()).await
 }
 
+/// A drain that is answered only as permits are added.
+async fn held_drain(router: &Router) -> (Arc<Semaphore>, HttpSink, u64) {
+    let permits = Arc::new(Semaphore::new(0));
+    let sink = HttpSink::start(vec![Reply::Held(Arc::clone(&permits)); 100_000]).await;
+    let drain = router.drain("app", &sink.url(), "").await;
+    (permits, sink, drain)
+}
+
 /// Sends 10 MB through a channel of 1 MiB.
 fn flood(to: std::net::SocketAddr, token: String) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
@@ -84,9 +92,7 @@ fn flood(to: std::net::SocketAddr, token: String) -> tokio::task::JoinHandle<()>
 #[tokio::test]
 async fn a_channel_that_waits_pauses_its_senders_and_loses_nothing() {
     let (router, token) = waiting("1h").await;
-    let permits = Arc::new(Semaphore::new(0));
-    let sink = HttpSink::start(vec![Reply::Held(Arc::clone(&permits)); 100_000]).await;
-    let drain = router.drain("app", &sink.url(), "").await;
+    let (permits, sink, drain) = held_drain(&router).await;
     let sender = flood(router.syslog_tcp, token.clone());
     // Nothing is answered: the sender stands, and HTTP is told to come again.
     let mut answer = post_logs(&router, &token, "by HTTP").await;
@@ -124,9 +130,7 @@ async fn a_channel_that_waits_pauses_its_senders_and_loses_nothing() {
 #[tokio::test]
 async fn after_wait_max_messages_are_lost_and_counted() {
     let (router, token) = waiting("1s").await;
-    let permits = Arc::new(Semaphore::new(0));
-    let sink = HttpSink::start(vec![Reply::Held(Arc::clone(&permits)); 100_000]).await;
-    let drain = router.drain("app", &sink.url(), "").await;
+    let (permits, sink, drain) = held_drain(&router).await;
     let began = Instant::now();
     flood(router.syslog_tcp, token.clone()).await.unwrap();
     assert!(Duration::from_millis(900) < began.elapsed());
@@ -172,9 +176,7 @@ async fn after_wait_max_messages_are_lost_and_counted() {
 #[tokio::test]
 async fn many_senders_at_once_overwrite_nothing() {
     let (router, token) = waiting("1h").await;
-    let permits = Arc::new(Semaphore::new(0));
-    let sink = HttpSink::start(vec![Reply::Held(Arc::clone(&permits)); 100_000]).await;
-    let drain = router.drain("app", &sink.url(), "").await;
+    let (permits, _sink, drain) = held_drain(&router).await;
     let body = frame(&token, &"x".repeat(900)).repeat(250);
     let mut senders = Vec::new();
     for _ in 0..100 {
@@ -206,9 +208,7 @@ async fn many_senders_at_once_overwrite_nothing() {
 #[tokio::test]
 async fn a_request_waits_until_all_of_it_has_room() {
     let (router, token) = waiting("1h").await;
-    let permits = Arc::new(Semaphore::new(0));
-    let sink = HttpSink::start(vec![Reply::Held(Arc::clone(&permits)); 100_000]).await;
-    let drain = router.drain("app", &sink.url(), "").await;
+    let (permits, _sink, drain) = held_drain(&router).await;
     let part = |parts: usize| frame(&token, &"x".repeat(900)).repeat(100 * parts);
     assert_eq!(post_frames(&router, &token, &part(4)).await.status, 204);
     // Less than half of the channel is full, and the rest has no room for this.
