@@ -107,7 +107,7 @@ pub const OPTION_BYTES_MAX: usize = 64 * 1024;
 /// Rows of one page of an API list.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 
-/// Answered frames remembered for de-duplication of `POST /logs`, over all senders: some 15 MB at
+/// Answered frames remembered for de-duplication of `POST /logs`, over all senders: some 40 MB at
 /// most. Above it the sender with most of them loses its oldest.
 pub const FRAME_IDS_MAX: usize = 100_000;
 

@@ -28,6 +28,15 @@ pub struct Progress {
     stood: Mutex<Option<Stood>>,
 }
 
+/// How far the log will reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    /// Bytes of all records so far.
+    pub(crate) end: u64,
+    /// Bytes that are about to be appended.
+    pub(crate) ahead: u64,
+}
+
 /// Where a drain that is too far behind was seen first, and when.
 #[derive(Clone, Copy, Debug)]
 struct Stood {
@@ -73,13 +82,19 @@ impl Progress {
         (!is_given_up).then(|| self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Until when writers pause for this drain, if they do: it is more than `bytes_max` behind
-    /// `end` and has not stood still for `wait_max`. One that has counts again once it moves.
-    fn pause(&self, end: u64, bytes_max: u64, wait_max: Duration) -> Option<Instant> {
-        if end.saturating_sub(self.bytes.load(Ordering::Relaxed)) <= bytes_max {
+    /// Until when writers pause for this drain, if they do: once `ahead` bytes more were appended it
+    /// would be more than `bytes_max` behind, and it has not stood still for `wait_max`. One that
+    /// has counts again once it moves.
+    fn pause(&self, at: Ahead, bytes_max: u64, wait_max: Duration) -> Option<Instant> {
+        let confirmed = self.bytes.load(Ordering::Relaxed);
+        if at.end.saturating_add(at.ahead).saturating_sub(confirmed) <= bytes_max {
             return None;
         }
         let now = clock::now();
+        if at.end <= confirmed {
+            // It has everything: others are about to append.
+            return now.checked_add(wait_max);
+        }
         let reached = self.reached.load(Ordering::Relaxed);
         let mut stood = self.stood.lock().unwrap_or_else(PoisonError::into_inner);
         let since = stood
@@ -144,15 +159,15 @@ impl Pressure {
         self.drains.load().is_some()
     }
 
-    /// Until when writers pause, if they do: a drain is more than `bytes_max` behind the byte `end`
-    /// and has moved within `wait_max`. Each drain is judged alone: a dead one releases nobody from
-    /// waiting for a slow one.
-    pub(crate) fn pause(&self, end: u64, bytes_max: u64, wait_max: Duration) -> Option<Instant> {
+    /// Until when writers pause, if they do: a drain would be more than `bytes_max` behind and has
+    /// moved within `wait_max`. Each drain is judged alone: a dead one releases nobody from waiting
+    /// for a slow one.
+    pub(crate) fn pause(&self, at: Ahead, bytes_max: u64, wait_max: Duration) -> Option<Instant> {
         let drains = self.drains.load();
         let pauses = drains
             .as_deref()?
             .iter()
-            .filter_map(|drain| drain.pause(end, bytes_max, wait_max));
+            .filter_map(|drain| drain.pause(at, bytes_max, wait_max));
         pauses.max()
     }
 
@@ -167,17 +182,41 @@ impl Pressure {
         awaited.min().unwrap_or(u64::MAX)
     }
 
-    /// Adds `bytes` to what is about to be appended; returns the sum of it.
-    pub(crate) fn reserve(&self, bytes: u64) -> u64 {
-        // Acquire: pairs with `release`. Either what another writer has reserved is still in the
-        // sum, or the end that is looked at next holds what it appended.
-        self.reserved.fetch_add(bytes, Ordering::Acquire) + bytes
+    /// Adds `bytes` to what is about to be appended, if the sum of it `fits`. What does not is seen
+    /// by nobody else.
+    pub(crate) fn reserve(&self, bytes: u64, fits: impl Fn(u64) -> bool) -> bool {
+        let mut reserved = self.reserved();
+        loop {
+            let ahead = reserved + bytes;
+            if !fits(ahead) {
+                return false;
+            }
+            // Acquire: pairs with `release`. What another writer has reserved is still in the sum,
+            // or the end that is looked at next holds what it appended.
+            let swapped = self.reserved.compare_exchange_weak(
+                reserved,
+                ahead,
+                Ordering::Acquire,
+                Ordering::Acquire,
+            );
+            match swapped {
+                // Again: one may have appended and another reserved the same meanwhile.
+                Ok(_) if fits(ahead) => return true,
+                Ok(_) => {
+                    self.release(bytes);
+                    return false;
+                }
+                Err(changed) => reserved = changed,
+            }
+        }
     }
 
-    /// Takes `bytes` from what is about to be appended, since they were, or will not be.
+    /// Takes `bytes` from what is about to be appended, since they were, or will not be. Wakes
+    /// writers: who looked before saw them as taken.
     pub(crate) fn release(&self, bytes: u64) {
         // Release: pairs with `reserve`.
         self.reserved.fetch_sub(bytes, Ordering::Release);
+        self.wake();
     }
 
     /// What is about to be appended.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::channel::pressure::Ahead;
 use crate::channel::{Channel, WAITS};
 
 /// Why there is no room for messages in a channel that waits.
@@ -27,8 +28,6 @@ pub struct Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.channel.pressure.release(self.bytes);
-        // Who waited for room saw it as taken.
-        self.channel.pressure.wake();
     }
 }
 
@@ -60,15 +59,13 @@ impl Channel {
         if bytes_max < bytes {
             return Err(NoRoom::Ever);
         }
-        let ahead = self.pressure.reserve(bytes as u64);
-        if self.pause(ahead, bytes_max).is_some() {
-            self.pressure.release(bytes as u64);
+        let bytes = bytes as u64;
+        let fits = |ahead| self.pause(ahead, bytes_max).is_none();
+        if !self.pressure.reserve(bytes, fits) {
             return Err(NoRoom::Now);
         }
-        Ok(Some(Reservation {
-            channel: Arc::clone(self),
-            bytes: bytes as u64,
-        }))
+        let channel = Arc::clone(self);
+        Ok(Some(Reservation { channel, bytes }))
     }
 
     /// Ends when `bytes` bytes could be reserved, or never can. Cancel safe.
@@ -109,9 +106,9 @@ impl Channel {
         if !self.has(WAITS) || self.is_closed() {
             return None;
         }
-        let end = self.log.end().bytes.saturating_add(ahead);
+        let end = self.log.end().bytes;
         self.pressure
-            .pause(end, bytes_max as u64, self.pool.wait_max())
+            .pause(Ahead { end, ahead }, bytes_max as u64, self.pool.wait_max())
     }
 
     /// The byte from which on the log keeps its records longer than its budget, for drains that
@@ -126,6 +123,8 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::channel::tests::tokio_test_free::poll_once;
     use crate::channel::tests::{append, channel};
@@ -206,6 +205,16 @@ mod tests {
         assert!(channel.is_pressed(), "it is alive again");
     }
 
+    /// A channel that waits, with a drain that has everything.
+    fn idle() -> (Arc<Channel>, Arc<Progress>) {
+        let channel = Arc::new(channel(4096));
+        channel.set_when_full(WhenFull::Wait);
+        let progress = Arc::new(Progress::default());
+        channel.add_progress(Arc::clone(&progress));
+        progress.confirm(&channel, &channel.cursor_at_end());
+        (channel, progress)
+    }
+
     /// What is reserved fits, whatever the sizes of records, and nothing of it is overwritten.
     #[tokio::test(start_paused = true)]
     async fn what_is_reserved_is_kept_for_the_slowest_drain() {
@@ -246,8 +255,51 @@ mod tests {
             Some(NoRoom::Now),
             "it is taken"
         );
+        let mut room = pin!(channel.room_for(bytes));
+        assert!(!poll_once(room.as_mut()).await);
         drop(held);
+        assert!(poll_once(room.as_mut()).await);
         assert!(channel.reserve(bytes).is_ok());
+    }
+
+    /// Another one's reservation that came to nothing is no sign that the drain stands still.
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_with_nothing_to_do_is_not_given_up() {
+        let (channel, _progress) = idle();
+        let first = channel.reserve(3_000).unwrap();
+        assert_eq!(channel.reserve(3_000).err(), Some(NoRoom::Now));
+        drop(first);
+        tokio::time::advance(std::time::Duration::from_secs(31)).await;
+        append(&channel, "x", 100);
+        assert!(channel.is_pressed());
+    }
+
+    #[test]
+    fn what_is_awaited_takes_twice_the_budget_at_most() {
+        let (channel, _progress) = idle();
+        append(&channel, "x", 5_000);
+        assert!(channel.log().bytes() <= 2 * 4096);
+    }
+
+    /// Who asks for too much takes nothing from who asks for what there is.
+    #[test]
+    fn a_refused_reservation_is_seen_by_nobody() {
+        let (channel, _progress) = idle();
+        append(&channel, "x", 60);
+        let is_over = AtomicBool::new(false);
+        let refused = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(channel.reserve(4_000).err(), Some(NoRoom::Now));
+                }
+            });
+            let refused = (0..50_000)
+                .filter(|_| channel.reserve(2_000).is_err())
+                .count();
+            is_over.store(true, Ordering::Relaxed);
+            refused
+        });
+        assert_eq!(refused, 0);
     }
 
     /// Nobody waits for ever, and what is kept for nobody goes.

@@ -154,11 +154,14 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Whether it holds as many messages as it should before they are delivered: never more than
-    /// the smallest channel has room for.
+    /// Whether it holds as many messages as it should before they are delivered.
     pub(crate) fn is_full(&self) -> bool {
-        let kept_bytes = self.bytes + self.messages * RECORD_OVERHEAD_BYTES_MAX;
-        GATHERED_MESSAGES_MAX <= self.messages || KEPT_BYTES_MAX <= kept_bytes
+        GATHERED_MESSAGES_MAX <= self.messages
+    }
+
+    /// Whether one message more might be more than the smallest channel has room for.
+    pub(crate) fn fills_a_channel(&self) -> bool {
+        KEPT_BYTES_MAX <= self.bytes + self.messages * RECORD_OVERHEAD_BYTES_MAX
     }
 
     /// Adds `message`, whose frame had `bytes` bytes, for `target`.
@@ -243,7 +246,7 @@ impl<'a> Gather<'a> {
                     channel: Arc::clone(channel),
                     bytes,
                 })),
-                // Cannot be: see `is_full`. Waiting would not help.
+                // Cannot be: see `fills_a_channel`. Waiting would not help.
                 Err(NoRoom::Ever) => None,
             }
         });

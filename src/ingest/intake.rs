@@ -140,7 +140,7 @@ impl<'r> Batch<'r> {
 
     /// Whether it has as many messages as it should before they are delivered.
     pub(crate) fn is_full(&self) -> bool {
-        self.gather.is_full()
+        self.gather.is_full() || self.gather.fills_a_channel()
     }
 
     fn take_bound(&mut self, bound: Option<&'r Arc<Target>>, frame: &'r [u8], is_truncated: bool) {

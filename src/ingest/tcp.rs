@@ -60,7 +60,8 @@ struct Server {
 }
 
 /// Takes syslog messages on `listener`, inside TLS when there is `tls`, until `shutdown`; then
-/// what connections have already sent is read once more, and they are closed.
+/// what connections have already sent is read once more, but for those that wait for room, and they
+/// are closed. One that its peer has closed is kept while its last messages wait for room.
 pub async fn serve_syslog(
     mut listener: Listener,
     tls: Option<Arc<TlsServer>>,
