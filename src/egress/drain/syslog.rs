@@ -110,7 +110,8 @@ impl SyslogSink {
             () = link::ended_by_peer(connection.wire.as_mut()) => {}
             () = sleep_until(ends) => {}
         }
-        self.finish().await;
+        // Boxed: a drain at rest does not pay for the state of an end.
+        Box::pin(self.finish()).await;
     }
 
     /// Whether the connection has lived long enough.
