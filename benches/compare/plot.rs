@@ -39,10 +39,11 @@ pub(crate) type Line = (String, Vec<(f64, f64)>);
 
 /// Lines over places along the x axis, each with its label; y is logarithmic.
 pub(crate) fn lines(title: &str, places: &[(f64, String)], lines: &[Line]) -> String {
-    const HEIGHT: f64 = 380.0;
     const BOTTOM: f64 = 340.0;
     const LEAST: f64 = 1e-3;
-    let mut svg = head(title, HEIGHT);
+    // The names stand below, where there is room for long ones.
+    let key_y = |index: usize| BOTTOM + 50.0 + 20.0 * index as f64;
+    let mut svg = head(title, key_y(lines.len()));
     let points = || lines.iter().flat_map(|(_, points)| points);
     // Nothing is 0 on this scale.
     let lowest = points().map(|point| point.1).fold(f64::MAX, f64::min);
@@ -83,11 +84,10 @@ pub(crate) fn lines(title: &str, places: &[(f64, String)], lines: &[Line]) -> St
         write!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
-             <text x=\"{key:.0}\" y=\"{row:.0}\" fill=\"{colour}\">{name}</text>\n",
+             <text x=\"60\" y=\"{row:.0}\" fill=\"{colour}\">{name}</text>\n",
             path.join(" "),
             colour = colour(index),
-            key = WIDTH - LEFT,
-            row = TOP + 20.0 * index as f64 + 10.0,
+            row = key_y(index),
         )
         .unwrap();
     }
