@@ -121,8 +121,10 @@ impl Task {
     }
 
     /// Runs until the drain is removed, the channel closed or the node stopped.
-    ///
-    /// Not an `async fn`: that would keep a place for what it is given and another for its own.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "that would keep a place for what it is given and another for its own"
+    )]
     pub(crate) fn run(mut self) -> impl Future<Output = ()> + Send {
         async move { self.work().await }
     }
