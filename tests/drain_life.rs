@@ -16,9 +16,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use support::Router;
 use support::http;
+use support::lost;
 use support::message;
 use support::number;
 use support::sinks::HttpSink;
@@ -30,10 +30,6 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-
-fn lost(status: &Value) -> u64 {
-    number(&status["lost"]["lapped"]) + number(&status["lost"]["refused"])
-}
 
 /// The words after the header of each frame.
 fn texts(frames: &[String]) -> Vec<String> {

@@ -12,10 +12,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use support::Router;
 use support::http;
+use support::lost;
 use support::message;
+use support::number;
 use support::sinks::HttpSink;
 use support::sinks::Reply;
 use tokio::io::AsyncReadExt;
@@ -23,14 +24,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value}"))
-}
-
-fn lost(status: &Value) -> u64 {
-    number(&status["lost"]["lapped"]) + number(&status["lost"]["refused"])
-}
 
 /// A channel that waits, with a small budget.
 async fn waiting(wait_max: &str) -> (Router, String) {

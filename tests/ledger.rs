@@ -24,6 +24,7 @@ use std::sync::Mutex;
 
 use support::Router;
 use support::http;
+use support::lost;
 use support::sinks::HttpSink;
 use support::sinks::Reply;
 use support::sinks::SyslogSink;
@@ -441,11 +442,6 @@ async fn is_all_reported(router: &Router, drains: &[u64]) -> bool {
         }
     }
     true
-}
-
-fn lost(status: &serde_json::Value) -> u64 {
-    let counts = status["lost"].as_object().unwrap().values();
-    counts.map(|count| count.as_u64().unwrap()).sum()
 }
 
 /// Waits until each drain has delivered or lost all that was accepted, at least `count`; gives

@@ -70,9 +70,17 @@ impl Run<'_> {
 
     /// The messages as readers see them, without those over a limit.
     fn messages(&self) -> impl Iterator<Item = Message<'_>> + Clone {
-        self.entries.iter().filter_map(|entry| {
+        self.messages_of(|_| true)
+    }
+
+    /// The same, of those targets only that `takes` names.
+    fn messages_of(
+        &self,
+        takes: impl Fn(&Target) -> bool + Clone,
+    ) -> impl Iterator<Item = Message<'_>> + Clone {
+        self.entries.iter().filter_map(move |entry| {
             let part = self.parts.get(usize::try_from(entry.part).ok()?)?;
-            Some(cooked(entry, &part.target))
+            takes(&part.target).then(|| cooked(entry, &part.target))
         })
     }
 
@@ -222,10 +230,14 @@ impl<'a> Gather<'a> {
 
     /// Every channel that waits, and the bytes that its messages take in its log.
     pub(crate) fn needs(&self) -> impl Iterator<Item = (&Arc<Channel>, usize)> {
-        // Spare runs have no channel.
-        self.runs.iter().filter_map(|run| {
+        self.waiting().map(|(channel, run)| (channel, run.bytes()))
+    }
+
+    /// The runs of channels that wait. Nothing of the others is measured.
+    fn waiting(&self) -> impl Iterator<Item = (&Arc<Channel>, &Run<'a>)> {
+        self.runs.iter().take(self.used).filter_map(|run| {
             let waits = |channel: &&Arc<Channel>| channel.when_full() == WhenFull::Wait;
-            Some((run.channel().filter(waits)?, run.bytes()))
+            Some((run.channel().filter(waits)?, run))
         })
     }
 
@@ -237,8 +249,7 @@ impl<'a> Gather<'a> {
     }
 
     fn reserve_by(&self, measure: fn(&Run<'_>) -> usize) -> Result<Vec<Reservation>, Shortage> {
-        let reserved = self.runs.iter().filter_map(|run| {
-            let channel = run.channel()?;
+        let reserved = self.waiting().filter_map(|(channel, run)| {
             let bytes = measure(run);
             match channel.reserve(bytes) {
                 Ok(reserved) => reserved.map(Ok),
@@ -371,13 +382,7 @@ fn copy_to_firehose(
         return None;
     }
     let to = firehose.next_channel(run.channel()?)?;
-    let messages = run.entries.iter().filter_map(|entry| {
-        let part = run.parts.get(usize::try_from(entry.part).ok()?)?;
-        firehose
-            .takes(&part.target)
-            .then(|| cooked(entry, &part.target))
-    });
-    to.append(messages, arrival);
+    to.append(run.messages_of(|target| firehose.takes(target)), arrival);
     Some(to)
 }
 

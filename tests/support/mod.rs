@@ -328,6 +328,12 @@ pub fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value}"))
 }
 
+/// What a drain lost, for whatever reason.
+pub fn lost(status: &Value) -> u64 {
+    let counts = status["lost"].as_object().unwrap().values();
+    counts.map(number).sum()
+}
+
 /// The next line of a router's log that contains `wanted`.
 pub async fn logged(log: &mut Lines<BufReader<ChildStderr>>, wanted: &str) -> String {
     let next = async {
