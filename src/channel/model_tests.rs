@@ -78,7 +78,7 @@ proptest! {
             let back = record.message;
             assert_eq!(record.arrival, UnixMicros::new(u64::MAX));
             assert_eq!((back.pri, back.is_truncated), (given.pri, is_truncated));
-            assert_eq!(back.timestamp.as_bytes(), fields[0]);
+            assert_eq!(back.timestamp.text(&mut Default::default()), fields[0]);
             assert_eq!((back.hostname, back.app_name), (given.hostname, given.app_name));
             assert_eq!((back.procid, back.msgid), (given.procid, given.msgid));
             assert_eq!((back.sd, back.text), (given.sd, given.text));

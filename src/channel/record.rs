@@ -11,7 +11,7 @@
 use crate::clock::UnixMicros;
 use crate::id::Seq;
 use crate::limits::{FIELD_BYTES_MAX, SD_BYTES_MAX, SEGMENT_BYTES_MAX};
-use crate::syslog::message::{Message, Pri, Timestamp};
+use crate::syslog::message::{Message, Pri, TimeText, Timestamp};
 
 /// Bytes of a record before its first field.
 pub(crate) const HEADER_BYTES: usize = 24;
@@ -27,6 +27,31 @@ pub struct Record<'a> {
     pub message: Message<'a>,
 }
 
+/// Length of the record that `message` becomes, without its padding; at most `SEGMENT_BYTES_MAX`.
+///
+/// Inlined, so that whoever only measures does not make the message first: see `append_run`.
+#[inline]
+pub(crate) fn bytes_of(message: &Message<'_>) -> usize {
+    let time_bytes = match message.timestamp {
+        Timestamp::Given(time) => not_nil(time).len(),
+        Timestamp::Made(_) => message.timestamp.bytes(),
+    };
+    let fields = [
+        time_bytes,
+        not_nil(message.hostname).len(),
+        not_nil(message.app_name).len(),
+        not_nil(message.procid).len(),
+        not_nil(message.msgid).len(),
+    ];
+    let fields_bytes: usize = fields.iter().map(|bytes| bytes.min(&FIELD_BYTES_MAX)).sum();
+    let sd_bytes = match not_nil(message.sd).len() {
+        0..=SD_BYTES_MAX => not_nil(message.sd).len(),
+        _ => 0,
+    };
+    let bytes = HEADER_BYTES + fields_bytes + sd_bytes + message.text.len();
+    bytes.min(SEGMENT_BYTES_MAX)
+}
+
 /// A message's parts, cut to what a header can say.
 pub(crate) struct Layout<'a> {
     fields: [&'a [u8]; 5],
@@ -39,50 +64,47 @@ pub(crate) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    /// The layout of `message`. Fields above their bound are cut, structured data above its bound
-    /// becomes nil (half of it would be no structured data), and a text that makes the record
-    /// greater than any segment is cut; all three mark the record as truncated.
-    ///
-    /// Inlined, so that whoever only measures does not make the message first: see `append_run`.
+    /// The layout of `message`; `room` holds its TIMESTAMP if that was made here. Fields above
+    /// their bound are cut, structured data above its bound becomes nil (half of it would be no
+    /// structured data), and a text that makes the record greater than any segment is cut; all
+    /// three mark the record as truncated.
     #[inline]
-    pub(crate) fn of(message: &'a Message<'_>) -> Self {
-        let mut is_truncated = message.is_truncated;
-        let mut field = |bytes: &'a [u8]| {
-            let kept = bytes.get(..FIELD_BYTES_MAX).unwrap_or(bytes);
-            is_truncated |= kept.len() < bytes.len();
-            not_nil(kept)
-        };
+    pub(crate) fn of(message: &'a Message<'_>, room: &'a mut TimeText) -> Self {
         let fields = [
-            field(message.timestamp.as_bytes()),
-            field(message.hostname),
-            field(message.app_name),
-            field(message.procid),
-            field(message.msgid),
+            message.timestamp.text(room),
+            message.hostname,
+            message.app_name,
+            message.procid,
+            message.msgid,
         ];
-        let mut sd = not_nil(message.sd);
-        if SD_BYTES_MAX < sd.len() {
-            sd = b"";
-            is_truncated = true;
-        }
-        let before: usize = fields.iter().map(|bytes| bytes.len()).sum::<usize>() + sd.len();
-        let room = SEGMENT_BYTES_MAX - HEADER_BYTES - before;
-        let text = message.text.get(..room).unwrap_or(message.text);
+        // One look at all lengths: none has a bit above the bound's.
+        let longest = fields.iter().fold(0, |bits, field| bits | field.len());
+        let is_long = FIELD_BYTES_MAX < longest || SD_BYTES_MAX < message.sd.len();
+        let (fields, sd) = match is_long {
+            false => (all_not_nil(fields), not_nil(message.sd)),
+            true => cut(fields, message.sd),
+        };
+        let before = fields.iter().map(|field| field.len()).sum::<usize>() + sd.len();
+        let text_room = SEGMENT_BYTES_MAX - HEADER_BYTES - before;
+        let text = message.text.get(..text_room).unwrap_or(message.text);
         Self {
             fields,
             sd,
             text,
             bytes: HEADER_BYTES + before + text.len(),
             pri: message.pri.value(),
-            is_truncated: is_truncated || text.len() < message.text.len(),
+            is_truncated: message.is_truncated || is_long || text.len() < message.text.len(),
         }
     }
 
     /// Length of the record without its padding; at most `SEGMENT_BYTES_MAX`.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The bytes after the header, in order.
+    #[inline]
     pub(crate) fn parts(&self) -> [&'a [u8]; 7] {
         let [timestamp, hostname, app_name, procid, msgid] = self.fields;
         [
@@ -91,15 +113,17 @@ impl<'a> Layout<'a> {
     }
 
     /// Word 0: never zero, since the length counts the header.
+    #[inline]
     pub(crate) fn head(&self) -> u64 {
         let flags = if self.is_truncated { FLAG_TRUNCATED } else { 0 };
-        (self.bytes() as u64)
+        (self.bytes as u64)
             | (self.sd.len() as u64) << SD_SHIFT
             | u64::from(self.pri) << PRI_SHIFT
             | flags
     }
 
     /// Word 2.
+    #[inline]
     pub(crate) fn field_lengths(&self) -> u64 {
         let mut word = 0;
         for field in self.fields.iter().rev() {
@@ -107,6 +131,26 @@ impl<'a> Layout<'a> {
         }
         word
     }
+}
+
+/// Fields and structured data, one of which is above its bound.
+#[cold]
+fn cut<'a>(fields: [&'a [u8]; 5], sd: &'a [u8]) -> ([&'a [u8]; 5], &'a [u8]) {
+    let cut = |field: &'a [u8]| not_nil(field.get(..FIELD_BYTES_MAX).unwrap_or(field));
+    let sd = if SD_BYTES_MAX < sd.len() { b"" } else { sd };
+    (fields.map(cut), not_nil(sd))
+}
+
+/// Written out, since `map` would be a call for each.
+#[inline]
+fn all_not_nil([timestamp, hostname, app_name, procid, msgid]: [&[u8]; 5]) -> [&[u8]; 5] {
+    [
+        not_nil(timestamp),
+        not_nil(hostname),
+        not_nil(app_name),
+        not_nil(procid),
+        not_nil(msgid),
+    ]
 }
 
 /// Length of the record whose word 0 is `head`, without its padding.
@@ -120,20 +164,21 @@ pub(crate) const fn padded(bytes: usize) -> usize {
 }
 
 /// The message of a record: its words 0 and 2, and the bytes after its header.
+#[inline]
 pub(crate) fn message_of(head: u64, field_lengths: u64, body: &[u8]) -> Message<'_> {
-    let mut rest = body;
-    let mut cut = |bytes: usize| {
-        let (part, after) = rest.split_at_checked(bytes).unwrap_or((rest, b""));
-        rest = after;
-        part
+    let mut at = 0;
+    let mut next = |bytes: usize| {
+        let from = at;
+        at += bytes;
+        nil_if_empty(body.get(from..at).unwrap_or_default())
     };
-    let mut field = |index: u32| nil_if_empty(cut(low(field_lengths >> (8 * index), 8)));
+    let mut field = |index: u32| next(low(field_lengths >> (8 * index), 8));
     let timestamp = Timestamp::Given(field(0));
     let hostname = field(1);
     let app_name = field(2);
     let procid = field(3);
     let msgid = field(4);
-    let sd = nil_if_empty(cut(low(head >> SD_SHIFT, 16)));
+    let sd = next(low(head >> SD_SHIFT, 16));
     Message {
         pri: Pri::or_default(u32::try_from(low(head >> PRI_SHIFT, 8)).unwrap_or_default()),
         is_truncated: head & FLAG_TRUNCATED != 0,
@@ -143,14 +188,19 @@ pub(crate) fn message_of(head: u64, field_lengths: u64, body: &[u8]) -> Message<
         procid,
         msgid,
         sd,
-        text: rest,
+        text: body.get(at..).unwrap_or_default(),
     }
 }
 
+#[inline]
 fn not_nil(field: &[u8]) -> &[u8] {
-    if field == b"-" { b"" } else { field }
+    match field {
+        b"-" => b"",
+        _ => field,
+    }
 }
 
+#[inline]
 fn nil_if_empty(field: &[u8]) -> &[u8] {
     if field.is_empty() { b"-" } else { field }
 }
@@ -170,10 +220,13 @@ const FLAG_TRUNCATED: u64 = 1 << 56;
 
 const _: () = assert!(HEADER_BYTES + 5 * FIELD_BYTES_MAX + SD_BYTES_MAX < SEGMENT_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as usize);
+// See `Layout::of`.
+const _: () = assert!((FIELD_BYTES_MAX + 1).is_power_of_two());
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syslog::message::NO_TIME_TEXT;
 
     fn message<'a>(text: &'a [u8], sd: &'a [u8], hostname: &'a [u8]) -> Message<'a> {
         Message {
@@ -191,8 +244,10 @@ mod tests {
 
     /// What comes back after a message went through the layout: (hostname, sd, text, truncated).
     fn check(message: &Message<'_>, hostname: &[u8], sd: &[u8], text: &[u8], truncated: bool) {
-        let layout = Layout::of(message);
+        let mut room = NO_TIME_TEXT;
+        let layout = Layout::of(message, &mut room);
         let body = layout.parts().concat();
+        assert_eq!(bytes_of(message), layout.bytes());
         assert_eq!(layout.bytes(), HEADER_BYTES + body.len());
         assert_eq!(record_bytes(layout.head()), layout.bytes());
         let back = message_of(layout.head(), layout.field_lengths(), &body);
@@ -201,7 +256,11 @@ mod tests {
         assert!(back.text == text);
         assert_eq!(back.is_truncated, truncated);
         assert_eq!(back.pri, message.pri);
-        assert_eq!(back.timestamp.as_bytes(), message.timestamp.as_bytes());
+        let (mut sent, mut read) = (NO_TIME_TEXT, NO_TIME_TEXT);
+        assert_eq!(
+            back.timestamp.text(&mut read),
+            message.timestamp.text(&mut sent)
+        );
         assert_eq!(
             (back.app_name, back.procid, back.msgid),
             (&b"app"[..], &b"web.1"[..], &b"-"[..])
@@ -253,7 +312,7 @@ mod tests {
             true,
         );
         let over = message(&long, b"-", b"h");
-        assert_eq!(Layout::of(&over).bytes(), SEGMENT_BYTES_MAX);
+        assert_eq!(bytes_of(&over), SEGMENT_BYTES_MAX);
         let room = SEGMENT_BYTES_MAX - HEADER_BYTES - (20 + 1 + 3 + 5);
         check(&over, b"h", b"-", &long[..room], true);
     }

@@ -20,10 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as Word, Ordering};
 
 use crate::channel::pool::Pool;
-use crate::channel::record::{HEADER_BYTES, Layout, message_of, padded, record_bytes};
+use crate::channel::record::{HEADER_BYTES, Layout, bytes_of, message_of, padded, record_bytes};
 use crate::channel::sync::AtomicU64;
 use crate::clock::UnixMicros;
-use crate::syslog::message::Message;
+use crate::syslog::message::{Message, NO_TIME_TEXT};
 
 /// Where a segment stands in its channel.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -137,7 +137,7 @@ impl Segment {
 
     /// Least capacity of a segment that takes `message`.
     pub(crate) fn bytes_for(message: &Message<'_>) -> usize {
-        padded(Layout::of(message).bytes())
+        padded(bytes_of(message))
     }
 
     /// Where the segment starts.
@@ -317,7 +317,8 @@ impl Claim<'_> {
     /// Copies `message` into the next place and publishes it. Says no when the claim has no room
     /// for it, which means that the run gave other messages than when it was measured.
     pub(crate) fn write(&mut self, message: &Message<'_>, arrival: UnixMicros) -> bool {
-        let layout = Layout::of(message);
+        let mut room = NO_TIME_TEXT;
+        let layout = Layout::of(message, &mut room);
         let next = self.offset + padded(layout.bytes());
         if self.records == 0 || self.end < next {
             return false;
@@ -326,7 +327,11 @@ impl Claim<'_> {
         buffer.set_word(self.offset + 8, arrival.value());
         buffer.set_word(self.offset + 16, layout.field_lengths());
         let mut at = self.offset + HEADER_BYTES;
-        for part in layout.parts() {
+        // A nil field has no bytes, and most messages have several.
+        for part in &layout.parts() {
+            if part.is_empty() {
+                continue;
+            }
             // SAFETY: the bytes end before `next`, which is not above `end`, so they lie in this
             // claim; nothing of it from `offset` on is published, so nobody reads them, and claims
             // do not overlap, so nobody else writes them.
@@ -356,7 +361,7 @@ impl Fit {
             first_bytes: 0,
         };
         for message in run {
-            let bytes = padded(Layout::of(&message).bytes());
+            let bytes = padded(bytes_of(&message));
             if fit.first_bytes == 0 {
                 fit.first_bytes = bytes;
             }

@@ -142,8 +142,8 @@ pub(crate) struct Gather<'a> {
     /// Runs behind the first `SCANNED_RUNS`, by their channels' addresses. The runs keep the
     /// channels alive, so that no address is used again meanwhile.
     further: HashMap<usize, usize>,
-    /// Where the last message went: the next one often goes there too.
-    last: usize,
+    /// The run and the part of the last message: the next one is often of the same.
+    last: (usize, usize),
     messages: usize,
     /// Of their frames.
     bytes: usize,
@@ -156,7 +156,7 @@ impl<'a> Gather<'a> {
             runs: SPARE.with(|spare| std::mem::take(&mut *spare.borrow_mut())),
             used: 0,
             further: HashMap::new(),
-            last: 0,
+            last: (0, 0),
             messages: 0,
             bytes: 0,
         }
@@ -178,11 +178,15 @@ impl<'a> Gather<'a> {
             let token = message.app_name;
             hide(&mut message, token);
         }
-        let index = self.run_index(target.channel());
+        if !self.is_last(target) {
+            let index = self.run_index(target.channel());
+            let parts = self.runs.get_mut(index).map(|run| &mut run.parts);
+            self.last = (index, parts.map_or(0, |parts| part_index(parts, target)));
+        }
+        let (index, part_index) = self.last;
         let Some(run) = self.runs.get_mut(index) else {
             return;
         };
-        let part_index = part_index(&mut run.parts, target);
         if let Some(part) = run.parts.get_mut(part_index) {
             part.demand.messages += 1;
             part.demand.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -192,9 +196,15 @@ impl<'a> Gather<'a> {
             part: u32::try_from(part_index).unwrap_or(DROPPED),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         });
-        self.last = index;
         self.messages += 1;
         self.bytes += bytes;
+    }
+
+    fn is_last(&self, target: &Arc<Target>) -> bool {
+        let (run, part) = self.last;
+        let used = self.runs.get(..self.used).unwrap_or_default();
+        let part = used.get(run).and_then(|run| run.parts.get(part));
+        part.is_some_and(|part| Arc::ptr_eq(&part.target, target))
     }
 
     /// The run of `channel`, made if it is new. Neighbours are often for the same one, and a read
@@ -202,9 +212,6 @@ impl<'a> Gather<'a> {
     fn run_index(&mut self, channel: &Arc<Channel>) -> usize {
         let is_of = |run: &Run<'_>| run.channel().is_some_and(|own| Arc::ptr_eq(own, channel));
         let used = self.runs.get(..self.used).unwrap_or_default();
-        if used.get(self.last).is_some_and(is_of) {
-            return self.last;
-        }
         if let Some(index) = used.iter().take(SCANNED_RUNS).position(is_of) {
             return index;
         }
@@ -269,7 +276,7 @@ impl<'a> Gather<'a> {
         self.runs.iter_mut().take(self.used).for_each(Run::clear);
         self.used = 0;
         self.further.clear();
-        self.last = 0;
+        self.last = (0, 0);
         self.messages = 0;
         self.bytes = 0;
     }

@@ -253,16 +253,18 @@ impl TokenCache {
         if self.slots.is_empty() {
             self.slots.resize_with(CACHE_SLOTS, || None);
         }
-        let is_hit = |slot: &Option<Arc<Target>>| slot.as_ref().is_some_and(|t| t.is_of(token));
-        if !self.slots.get(self.last).is_some_and(is_hit) {
+        let is_hit = |slot: Option<&Option<Arc<Target>>>| {
+            slot.is_some_and(|slot| slot.as_ref().is_some_and(|target| target.is_of(token)))
+        };
+        if !is_hit(self.slots.get(self.last)) {
             self.last = slot_index(token);
+            if !is_hit(self.slots.get(self.last)) {
+                // An unknown token leaves the slot to the known one.
+                let target = table.route(token)?;
+                *self.slots.get_mut(self.last)? = Some(target);
+            }
         }
-        let slot = self.slots.get_mut(self.last)?;
-        if !is_hit(slot) {
-            // An unknown token leaves the slot to the known one.
-            *slot = Some(table.route(token)?);
-        }
-        slot.as_ref()
+        self.slots.get(self.last)?.as_ref()
     }
 }
 

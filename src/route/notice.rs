@@ -7,7 +7,7 @@ use crate::route::Target;
 use crate::route::limit::Loss;
 use crate::syslog::message::Message;
 use crate::syslog::message::Pri;
-use crate::syslog::message::Timestamp;
+use crate::syslog::timestamp;
 
 /// Writes the notice that is due for `target` into its channel, if one is.
 pub fn tell(target: &Target, now: Instant, wall: UnixMicros) {
@@ -33,7 +33,7 @@ fn message(text: &str, wall: UnixMicros) -> Message<'_> {
     Message {
         pri: Pri::or_default(PRI_LOCAL5_WARNING),
         is_truncated: false,
-        timestamp: made(wall),
+        timestamp: timestamp::in_micros(wall),
         hostname: b"host",
         app_name: b"heroku",
         procid: b"logplex",
@@ -41,16 +41,6 @@ fn message(text: &str, wall: UnixMicros) -> Message<'_> {
         sd: b"-",
         text: text.as_bytes(),
     }
-}
-
-fn made(wall: UnixMicros) -> Timestamp<'static> {
-    let written = wall.to_micros_text();
-    let mut text = [0; 32];
-    for (to, from) in text.iter_mut().zip(written.as_bytes()) {
-        *to = *from;
-    }
-    let len = u8::try_from(written.len().min(text.len())).unwrap_or_default();
-    Timestamp::Made { text, len }
 }
 
 /// PRI of Logplex's own error messages.
@@ -74,7 +64,7 @@ mod tests {
         );
         let message = message(&text, loss.since);
         assert_eq!(
-            message.timestamp.as_bytes(),
+            message.timestamp.text(&mut Default::default()),
             b"2012-11-16T22:40:48.123456+00:00"
         );
         assert_eq!(message.pri.value(), 172);

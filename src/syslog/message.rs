@@ -1,6 +1,7 @@
 //! One log message: the fields of RFC 5424 as slices of whatever holds it.
 
 use crate::limits::{PRI_DEFAULT, PRI_MAX};
+pub use crate::syslog::timestamp::MadeTime;
 
 /// Facility and severity in one number, 0 to 191 (RFC 5424, 6.2.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,22 +43,33 @@ impl Pri {
 pub enum Timestamp<'a> {
     /// As it came, whatever it is.
     Given(&'a [u8]),
-    /// Made here, in RFC 3339's form; the first `len` bytes count.
-    Made {
-        /// The text, then zeros.
-        text: [u8; 32],
-        /// Length of the text.
-        len: u8,
-    },
+    /// Made here, and written when it is needed.
+    Made(MadeTime),
 }
 
+/// Room for the text of a TIMESTAMP that was made here.
+pub type TimeText = [u8; MadeTime::BYTES_MAX];
+
+/// Such room, with nothing in it.
+pub const NO_TIME_TEXT: TimeText = [0; MadeTime::BYTES_MAX];
+
 impl Timestamp<'_> {
-    /// The timestamp's bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    /// The timestamp's bytes; `room` holds them when it was made here.
+    #[inline]
+    pub fn text<'t>(&'t self, room: &'t mut TimeText) -> &'t [u8] {
         match self {
             Self::Given(bytes) => bytes,
-            Self::Made { text, len } => text.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Made(time) => time.write(room),
+        }
+    }
+
+    /// How many bytes that are.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Given(bytes) => bytes.len(),
+            Self::Made(time) => time.bytes(),
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::id::Token;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::syslog::message::Message;
 use crate::syslog::message::Pri;
+#[cfg(any(test, fuzzing))]
+use crate::syslog::message::NO_TIME_TEXT;
 use crate::syslog::message::Timestamp;
 use crate::syslog::sd;
 use crate::syslog::timestamp;
@@ -33,6 +35,39 @@ use crate::syslog::timestamp;
 /// first four is too long.
 #[must_use]
 pub fn parse_rfc5424(frame: &[u8]) -> Option<Message<'_>> {
+    whole_header(frame).or_else(|| short_header(frame))
+}
+
+/// `parse_rfc5424` of a frame that has a space behind each of its first six fields, none of which
+/// is too long: nearly every frame. `None` for any other.
+#[inline]
+fn whole_header(frame: &[u8]) -> Option<Message<'_>> {
+    let [first, timestamp, hostname, app_name, procid, msgid] = spaces(frame)?;
+    let field = |before: usize, end: usize| match frame.get(before + 1..end)? {
+        [] => Some(NIL),
+        field if FIELD_BYTES_MAX < field.len() => None,
+        field => Some(field),
+    };
+    let version_on = frame.get(..first)?;
+    let (sd, text) = sd_and_text(frame.get(msgid + 1..)?);
+    if FIELD_BYTES_MAX < version_on.len() {
+        return None;
+    }
+    Some(Message {
+        pri: pri(version_on).map_or(Pri::DEFAULT, |(pri, _)| pri),
+        is_truncated: false,
+        timestamp: Timestamp::Given(field(first, timestamp)?),
+        hostname: field(timestamp, hostname)?,
+        app_name: field(hostname, app_name)?,
+        procid: field(app_name, procid)?,
+        msgid: field(procid, msgid)?,
+        sd,
+        text,
+    })
+}
+
+/// `parse_rfc5424` of any frame, field by field.
+fn short_header(frame: &[u8]) -> Option<Message<'_>> {
     let (first, rest) = header_field(frame)?;
     let (timestamp, rest) = header_field(rest?)?;
     let (hostname, rest) = header_field(rest?)?;
@@ -132,6 +167,12 @@ pub fn with_source<'a>(mut message: Message<'a>, token: &[u8], source: &'a [u8])
 /// Puts nil in place of every header field but APP-NAME that holds `token`.
 #[inline]
 pub fn hide(message: &mut Message<'_>, token: &[u8]) {
+    // Mostly the token is the longest field by far.
+    let longest = message.timestamp.bytes().max(message.hostname.len());
+    let longest = longest.max(message.procid.len()).max(message.msgid.len());
+    if longest.max(message.sd.len()) < token.len() {
+        return;
+    }
     if let Timestamp::Given(time) = &mut message.timestamp
         && holds(time, token)
     {
@@ -164,6 +205,9 @@ pub fn without_token<'a>(message: Message<'a>, token: &[u8], source: &'a [u8]) -
 
 /// NILVALUE (RFC 5424, 6).
 const NIL: &[u8] = b"-";
+
+/// Six fields of the greatest length, each with its space.
+const SIX_FIELDS_BYTES_MAX: usize = 6 * (FIELD_BYTES_MAX + 1);
 
 /// What stands behind APP-NAME.
 struct Tail<'a> {
@@ -229,25 +273,49 @@ fn header_field(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
-/// Where the first space is. Fields are short: eight bytes at a time cost less than the call of a
-/// search that is made for long texts.
-#[inline]
+/// Where the first space is.
 fn space(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&byte| byte == b' ')
+}
+
+/// Where the first six spaces are; `None` when there are fewer, or they are further away than six
+/// fields reach. One way over the header, eight bytes at a time: fields are so short that a search
+/// for each would spend its time on beginning and ending.
+#[inline]
+fn spaces(bytes: &[u8]) -> Option<[usize; 6]> {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
     const SPACES: u64 = EACH * b' ' as u64;
-    const TOP_BITS: u64 = EACH << 7;
-    let (words, rest) = bytes.as_chunks::<8>();
+    const LOW_BITS: u64 = EACH * 0x7f;
+    let window = bytes.get(..SIX_FIELDS_BYTES_MAX).unwrap_or(bytes);
+    let (words, rest) = window.as_chunks::<8>();
+    let mut found = [0; 6];
+    let mut count = 0;
+    let mut note = |at: usize| {
+        if let Some(slot) = found.get_mut(count) {
+            *slot = at;
+        }
+        count += 1;
+        count == 6
+    };
     for (index, word) in words.iter().enumerate() {
-        // A byte that is a space becomes zero; subtracting borrows into its top bit. Bytes above
-        // the first such one may be wrong, it is not.
+        // A space becomes zero; of every other byte the top bit is then set, exactly.
         let word = u64::from_le_bytes(*word) ^ SPACES;
-        let found = word.wrapping_sub(EACH) & !word & TOP_BITS;
-        if found != 0 {
-            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        let others = ((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS;
+        let mut here = !others;
+        while here != 0 {
+            if note(index * 8 + here.trailing_zeros() as usize / 8) {
+                return Some(found);
+            }
+            here &= here - 1;
         }
     }
-    let at = rest.iter().position(|&byte| byte == b' ')?;
-    Some(words.len() * 8 + at)
+    let at = words.len() * 8;
+    for (index, byte) in rest.iter().enumerate() {
+        if *byte == b' ' && note(at + index) {
+            return Some(found);
+        }
+    }
+    None
 }
 
 fn without_line_end(bytes: &[u8]) -> &[u8] {
@@ -262,7 +330,33 @@ const fn or_nil(field: &[u8]) -> &[u8] {
 }
 
 /// `<PRI>` and what stands behind it. A number above 191 is carried as PRI 13.
+#[inline]
 fn pri(bytes: &[u8]) -> Option<(Pri, &[u8])> {
+    let digit = |byte: u8| u32::from(byte - b'0');
+    match *bytes {
+        [b'<', a @ b'0'..=b'9', b'>', ref behind @ ..] => {
+            Some((Pri::or_default(digit(a)), behind))
+        }
+        [b'<', a @ b'0'..=b'9', b @ b'0'..=b'9', b'>', ref behind @ ..] => {
+            Some((Pri::or_default(digit(a) * 10 + digit(b)), behind))
+        }
+        [
+            b'<',
+            a @ b'0'..=b'9',
+            b @ b'0'..=b'9',
+            c @ b'0'..=b'9',
+            b'>',
+            ref behind @ ..,
+        ] => {
+            let number = digit(a) * 100 + digit(b) * 10 + digit(c);
+            Some((Pri::or_default(number), behind))
+        }
+        _ => long_pri(bytes),
+    }
+}
+
+/// `pri` with any number of digits.
+fn long_pri(bytes: &[u8]) -> Option<(Pri, &[u8])> {
     let digits_on = bytes.strip_prefix(b"<")?;
     let mut number: u32 = 0;
     for (index, &byte) in digits_on.iter().enumerate() {
@@ -366,6 +460,10 @@ fn holds(field: &[u8], token: &[u8]) -> bool {
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_message(bytes: &[u8]) {
     let arrival = UnixMicros::new(1_353_105_648_123_456);
+    if let Some(message) = whole_header(bytes) {
+        let again = short_header(bytes);
+        assert_eq!(Some(format!("{message:?}")), again.map(|m| format!("{m:?}")));
+    }
     let any = parse_any(bytes, b"app", arrival);
     for message in [
         parse_rfc5424(bytes),
@@ -377,8 +475,9 @@ pub fn fuzz_message(bytes: &[u8]) {
     {
         let token = message.app_name.to_vec();
         let clean = with_source(message, &token, b"source");
+        let mut room = NO_TIME_TEXT;
         for field in [
-            message.timestamp.as_bytes(),
+            message.timestamp.text(&mut room),
             message.hostname,
             message.app_name,
             message.procid,
@@ -408,8 +507,9 @@ mod tests {
 
     /// `PRI|TIMESTAMP|HOSTNAME|APP-NAME|PROCID|MSGID|SD|MSG`.
     fn show(message: &Message<'_>) -> String {
+        let mut room = NO_TIME_TEXT;
         let fields = [
-            message.timestamp.as_bytes(),
+            message.timestamp.text(&mut room),
             message.hostname,
             message.app_name,
             message.procid,

@@ -6,25 +6,76 @@ use time::OffsetDateTime;
 use time::Time;
 
 use crate::clock::UnixMicros;
-use crate::syslog::message::Timestamp;
+use crate::syslog::message::{TimeText, Timestamp};
 
 /// The moment in whole seconds, `YYYY-MM-DDTHH:MM:SS+00:00`: how Logplex writes its notices.
 #[must_use]
 pub fn in_seconds(time: UnixMicros) -> Timestamp<'static> {
-    let mut writer = Writer::new(time.date_time());
-    writer.put(b"+00:00");
-    writer.timestamp
+    Timestamp::Made(MadeTime::new(time.date_time(), Precision::Seconds))
 }
 
 /// The moment in microseconds, `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`.
 #[must_use]
 pub fn in_micros(time: UnixMicros) -> Timestamp<'static> {
-    let moment = time.date_time();
-    let mut writer = Writer::new(moment);
-    writer.put(b".");
-    writer.put_number(moment.microsecond(), 100_000);
-    writer.put(b"+00:00");
-    writer.timestamp
+    Timestamp::Made(MadeTime::new(time.date_time(), Precision::Micros))
+}
+
+/// A moment that is to be written as a TIMESTAMP, in UTC. As small as a word, since it travels
+/// with each message.
+#[derive(Clone, Copy, Debug)]
+pub struct MadeTime {
+    /// Microseconds since 1970, doubled; the lowest bit is set when they are to be written.
+    bits: i64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Precision {
+    Seconds,
+    Micros,
+}
+
+impl MadeTime {
+    /// The longest text: in microseconds.
+    pub const BYTES_MAX: usize = "YYYY-MM-DDTHH:MM:SS.ffffff+00:00".len();
+
+    const BYTES_MIN: usize = "YYYY-MM-DDTHH:MM:SS+00:00".len();
+
+    fn new(moment: OffsetDateTime, precision: Precision) -> Self {
+        // Years have four digits, so the doubled microseconds are far from the type's end.
+        let micros = i64::try_from(moment.unix_timestamp_nanos() / 1_000).unwrap_or_default();
+        Self {
+            bits: micros << 1 | i64::from(precision == Precision::Micros),
+        }
+    }
+
+    fn precision(self) -> Precision {
+        match self.bits & 1 {
+            0 => Precision::Seconds,
+            _ => Precision::Micros,
+        }
+    }
+
+    /// Length of the text.
+    pub(crate) fn bytes(self) -> usize {
+        match self.precision() {
+            Precision::Seconds => Self::BYTES_MIN,
+            Precision::Micros => Self::BYTES_MAX,
+        }
+    }
+
+    /// Writes the text to the front of `room`; gives it.
+    pub(crate) fn write(self, room: &mut TimeText) -> &[u8] {
+        let nanos = i128::from(self.bits >> 1) * 1_000;
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let mut writer = Writer::new(moment, room);
+        if self.precision() == Precision::Micros {
+            writer.put(b".");
+            writer.put_number(moment.microsecond(), 100_000);
+        }
+        writer.put(b"+00:00");
+        room.get(..self.bytes()).unwrap_or_default()
+    }
 }
 
 /// `bytes` as a TIMESTAMP that RFC 5424 allows, in two slices, the second the offset: digits of a
@@ -86,25 +137,20 @@ pub fn rfc3164(bytes: &[u8], arrival: UnixMicros) -> Option<(Timestamp<'static>,
         .filter_map(|years| Date::from_calendar_date(arrival.year() + years, month, day).ok())
         .map(|date| date.with_time(time).assume_utc())
         .min_by_key(|moment| (*moment - arrival).abs())?;
-    let mut writer = Writer::new(moment);
-    writer.put(b"+00:00");
-    Some((writer.timestamp, behind))
+    let time = MadeTime::new(moment, Precision::Seconds);
+    Some((Timestamp::Made(time), behind))
 }
 
-/// Writes into a `Timestamp::Made`; what does not fit its 32 bytes is left out, and nothing here
-/// is longer.
-struct Writer {
-    timestamp: Timestamp<'static>,
+/// Writes into the room of a TIMESTAMP; what does not fit is left out, and nothing here is longer.
+struct Writer<'r> {
+    room: std::slice::IterMut<'r, u8>,
 }
 
-impl Writer {
+impl<'r> Writer<'r> {
     /// Begins with `YYYY-MM-DDTHH:MM:SS`.
-    fn new(moment: OffsetDateTime) -> Self {
+    fn new(moment: OffsetDateTime, room: &'r mut TimeText) -> Self {
         let mut writer = Self {
-            timestamp: Timestamp::Made {
-                text: [0; 32],
-                len: 0,
-            },
+            room: room.iter_mut(),
         };
         let year = u32::try_from(moment.year()).unwrap_or(0);
         writer.put_number(year, 1000);
@@ -122,12 +168,10 @@ impl Writer {
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        let Timestamp::Made { text, len } = &mut self.timestamp else {
-            return;
-        };
-        for (slot, byte) in text.iter_mut().skip(usize::from(*len)).zip(bytes) {
-            *slot = *byte;
-            *len += 1;
+        for byte in bytes {
+            if let Some(slot) = self.room.next() {
+                *slot = *byte;
+            }
         }
     }
 
@@ -219,6 +263,7 @@ const fn month(name: &[u8; 3]) -> Option<Month> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syslog::message::NO_TIME_TEXT;
 
     /// 2012-11-16T22:40:48.123456Z
     const NOVEMBER: UnixMicros = UnixMicros::new(1_353_105_648_123_456);
@@ -226,11 +271,13 @@ mod tests {
     #[test]
     fn made_times_are_those_of_the_clock() {
         for time in [NOVEMBER, UnixMicros::new(0), UnixMicros::new(u64::MAX)] {
-            assert_eq!(
-                in_seconds(time).as_bytes(),
-                time.to_seconds_text().as_bytes()
-            );
-            assert_eq!(in_micros(time).as_bytes(), time.to_micros_text().as_bytes());
+            let text = |made: Timestamp<'_>| {
+                let mut room = NO_TIME_TEXT;
+                assert_eq!(made.text(&mut room).len(), made.bytes());
+                String::from_utf8(made.text(&mut room).to_vec()).unwrap()
+            };
+            assert_eq!(text(in_seconds(time)), time.to_seconds_text());
+            assert_eq!(text(in_micros(time)), time.to_micros_text());
         }
     }
 
@@ -313,7 +360,8 @@ mod tests {
             ("Nov 16 22:40:4", NOVEMBER, None),
         ] {
             let found = rfc3164(text.as_bytes(), arrival);
-            let time = found.as_ref().map(|(time, _)| time.as_bytes());
+            let mut room = NO_TIME_TEXT;
+            let time = found.as_ref().map(|(time, _)| time.text(&mut room));
             assert_eq!(time, expected.map(str::as_bytes), "{text}");
             assert!(found.is_none_or(|(_, behind)| behind == b" x"));
         }

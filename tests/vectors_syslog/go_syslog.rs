@@ -117,7 +117,7 @@ fn header(value: &Value) -> String {
 
 fn ours(message: &Message<'_>) -> String {
     let word = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let time = word(message.timestamp.as_bytes());
+    let time = word(message.timestamp.text(&mut Default::default()));
     [
         message.pri.value().to_string(),
         time.get(4..19).unwrap_or("-").to_owned(),

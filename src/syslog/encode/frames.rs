@@ -11,6 +11,7 @@ use crate::limits::MSGID_BYTES_MAX;
 use crate::limits::PROCID_BYTES_MAX;
 use crate::syslog::message::Message;
 use crate::syslog::message::Pri;
+use crate::syslog::message::NO_TIME_TEXT;
 use crate::syslog::sd;
 use crate::syslog::timestamp;
 
@@ -18,7 +19,8 @@ use crate::syslog::timestamp;
 ///
 /// As Logplex has it: literally `host`, and one dash, MSGID's, with no structured data behind it.
 pub fn logplex_http(message: &Message<'_>, out: &mut Vec<u8>) {
-    let time = message.timestamp.as_bytes();
+    let mut room = NO_TIME_TEXT;
+    let time = message.timestamp.text(&mut room);
     let fields: [&[u8]; 7] = [
         b" ",
         time,
@@ -34,9 +36,10 @@ pub fn logplex_http(message: &Message<'_>, out: &mut Vec<u8>) {
 /// `LEN <PRI>1 TIME DRAIN-TOKEN SOURCE PROC - - MSG` and a newline unless MSG ends in one; it is
 /// counted.
 pub fn logplex_syslog(message: &Message<'_>, drain: &DrainToken, out: &mut Vec<u8>) {
+    let mut room = NO_TIME_TEXT;
     let fields: [&[u8]; 9] = [
         b" ",
-        message.timestamp.as_bytes(),
+        message.timestamp.text(&mut room),
         b" ",
         drain.as_str().as_bytes(),
         b" ",
@@ -54,10 +57,12 @@ pub fn logplex_syslog(message: &Message<'_>, drain: &DrainToken, out: &mut Vec<u
 /// field with other bytes than are allowed; a field too long is cut, and so are the digits of a
 /// second beyond microseconds. Structured data that is not `sd::is_strict` is the text's beginning.
 pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
+    let (mut room, mut made_room) = (NO_TIME_TEXT, NO_TIME_TEXT);
     let made = timestamp::in_micros(arrival);
-    let (time, offset) = match message.timestamp.as_bytes() {
+    let (time, offset) = match message.timestamp.text(&mut room) {
         b"-" => (NIL, NOTHING),
-        bytes => timestamp::strict(bytes).unwrap_or((made.as_bytes(), NOTHING)),
+        bytes => timestamp::strict(bytes)
+            .unwrap_or_else(|| (made.text(&mut made_room), NOTHING)),
     };
     let (sd, sd_text, gap) = strict_sd(message.sd, message.text);
     let fields: [&[u8]; 16] = [
@@ -83,8 +88,9 @@ pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
 
 /// `TIME SOURCE[PROC]: MSG` and a newline unless MSG ends in one.
 pub fn tail_line(message: &Message<'_>, out: &mut Vec<u8>) {
+    let mut room = NO_TIME_TEXT;
     let pieces: [&[u8]; 7] = [
-        message.timestamp.as_bytes(),
+        message.timestamp.text(&mut room),
         b" ",
         message.app_name,
         b"[",
@@ -120,17 +126,11 @@ const NOTHING: &[u8] = b"";
 /// the number of pieces known, so that those of one byte are no calls.
 #[inline]
 fn write_frame<const N: usize>(pri: Pri, pieces: &[&[u8]; N], text: &[u8], out: &mut Vec<u8>) {
-    let mut pri_digits = Digits::new();
-    let pri = pri_digits.write(usize::from(pri.value()));
     let line_end = line_end(text);
-    let frame_bytes = "<>1".len() + pri.len() + bytes_sum(pieces) + text.len() + line_end.len();
-    let mut count_digits = Digits::new();
-    let count = count_digits.write(frame_bytes);
-    out.reserve(count.len() + 1 + frame_bytes);
-    out.extend_from_slice(count);
-    out.extend_from_slice(b" <");
-    out.extend_from_slice(pri);
-    out.extend_from_slice(b">1");
+    let mut front = Front::new(pri);
+    let front = front.count(bytes_sum(pieces) + text.len() + line_end.len());
+    out.reserve(front.len() + bytes_sum(pieces) + text.len() + line_end.len());
+    out.extend_from_slice(front);
     for piece in pieces {
         out.extend_from_slice(piece);
     }
@@ -170,26 +170,54 @@ fn strict_sd<'a>(sd: &'a [u8], text: &[u8]) -> (&'a [u8], &'a [u8], &'static [u8
     }
 }
 
-/// Room for a number in decimal, written from its end.
-struct Digits([u8; 20]);
+/// `LEN <PRI>1`, written from its end.
+struct Front {
+    room: [u8; 32],
+    begin: usize,
+}
 
-impl Digits {
-    const fn new() -> Self {
-        Self([b'0'; 20])
+impl Front {
+    /// `<PRI>1`.
+    #[inline]
+    fn new(pri: Pri) -> Self {
+        let room = [b'0'; 32];
+        let begin = room.len();
+        let mut front = Self { room, begin };
+        front.put(b'1');
+        front.put(b'>');
+        front.put_number(usize::from(pri.value()));
+        front.put(b'<');
+        front
     }
 
-    fn write(&mut self, number: usize) -> &[u8] {
+    /// All of it, in front of `behind` more bytes of the frame.
+    #[inline]
+    fn count(&mut self, behind: usize) -> &[u8] {
+        let bytes = self.room.len() - self.begin + behind;
+        self.put(b' ');
+        self.put_number(bytes);
+        self.room.get(self.begin..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn put_number(&mut self, number: usize) {
         let mut rest = number;
-        let mut digit_count = 0;
-        for slot in self.0.iter_mut().rev() {
-            *slot = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        loop {
+            self.put(b'0' + u8::try_from(rest % 10).unwrap_or(0));
             rest /= 10;
-            digit_count += 1;
             if rest == 0 {
-                break;
+                return;
             }
         }
-        self.0.get(self.0.len() - digit_count..).unwrap_or_default()
+    }
+
+    /// A number of 20 digits and a PRI fit.
+    #[inline]
+    fn put(&mut self, byte: u8) {
+        self.begin = self.begin.saturating_sub(1);
+        if let Some(slot) = self.room.get_mut(self.begin) {
+            *slot = byte;
+        }
     }
 }
 
@@ -355,8 +383,10 @@ mod tests {
 
     #[test]
     fn numbers_of_every_length() {
-        for number in [0, 9, 10, 191, 65_536, usize::MAX] {
-            assert_eq!(Digits::new().write(number), number.to_string().as_bytes());
+        for number in [0, 9, 10, 191, 65_536, usize::MAX - 6] {
+            let mut front = Front::new(Pri::DEFAULT);
+            let expected = format!("{} <13>1", number + "<13>1".len());
+            assert_eq!(front.count(number), expected.as_bytes());
         }
     }
 

@@ -88,7 +88,23 @@ impl Framer {
     /// bytes must come again, with more behind them.
     ///
     /// Takes time in proportion to the bytes used, however small the pieces they come in.
+    #[inline]
     pub fn cut<'a>(&mut self, bytes: &'a [u8]) -> Cut<'a> {
+        if let State::Start | State::Behind = self.state
+            && let Some((frame, used)) = whole_frame(bytes)
+            && frame.len() <= self.frame_bytes_max
+        {
+            self.state = State::Behind;
+            return Cut::Frame {
+                frame,
+                used,
+                is_truncated: false,
+            };
+        }
+        self.cut_any(bytes)
+    }
+
+    fn cut_any<'a>(&mut self, bytes: &'a [u8]) -> Cut<'a> {
         match self.state {
             _ if bytes.is_empty() => Cut::Incomplete,
             State::Start => self.cut_start(bytes),
@@ -259,6 +275,31 @@ fn start(bytes: &[u8]) -> Start {
         _ => Start::Line,
     }
 }
+
+/// The octet-counted frame that `bytes` begin with, if all of it is there and its count is as short
+/// as nearly all are; and the bytes that it and its count take.
+#[inline]
+fn whole_frame(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let front = bytes.first_chunk::<{ SHORT_COUNT_DIGITS + 2 }>()?;
+    if front.first() == Some(&b'0') {
+        return None;
+    }
+    let mut count = 0;
+    let mut digit_count = 0;
+    while let Some(byte @ b'0'..=b'9') = front.get(digit_count) {
+        count = count * 10 + usize::from(byte - b'0');
+        digit_count += 1;
+    }
+    match front.get(digit_count..) {
+        Some([b' ', b'<', ..]) if 0 < digit_count => {}
+        _ => return None,
+    }
+    let end = digit_count + 1 + count;
+    Some((bytes.get(digit_count + 1..end)?, end))
+}
+
+/// Digits of a count up to 99,999.
+const SHORT_COUNT_DIGITS: usize = 5;
 
 /// How many digits `bytes` begin with, and the number they write. Looks at no more than one digit
 /// beyond `FRAME_COUNT_DIGITS_MAX`; the number counts only when there are no more than that.
