@@ -491,10 +491,37 @@ impl Buffer {
         assert!(offset + part.len() <= self.capacity());
         #[cfg(logboom_loom)]
         self.shadow.write(offset, part.len());
-        let to = self.words.as_ptr().cast::<u8>().wrapping_add(offset);
-        // SAFETY: the target lies in `words` (asserted above), inside `UnsafeCell`s, and by this
-        // function's contract nobody else touches it, so it does not overlap `part` either.
-        unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), to.cast_mut(), part.len()) };
+        let to = self.words.as_ptr().cast::<u8>().wrapping_add(offset).cast_mut();
+        let from = part.as_ptr();
+        let bytes = part.len();
+        // SAFETY: for every `at + count` up to `bytes`, as all below are, the source lies in `part`
+        // and the target in `words` (asserted above), inside `UnsafeCell`s; by this function's
+        // contract nobody else touches it, so it does not overlap `part` either.
+        let piece = |at: usize, count: usize| unsafe {
+            std::ptr::copy_nonoverlapping(from.wrapping_add(at), to.wrapping_add(at), count);
+        };
+        // Fields are short: two moves that overlap cost less than a call.
+        match bytes {
+            33.. => piece(0, bytes),
+            16.. => {
+                piece(0, 16);
+                piece(bytes - 16, 16);
+            }
+            8.. => {
+                piece(0, 8);
+                piece(bytes - 8, 8);
+            }
+            4.. => {
+                piece(0, 4);
+                piece(bytes - 4, 4);
+            }
+            2.. => {
+                piece(0, 2);
+                piece(bytes - 2, 2);
+            }
+            1 => piece(0, 1),
+            0 => {}
+        }
     }
 
     /// `bytes` bytes at `offset`, which must belong to the body of a published record: the callers
