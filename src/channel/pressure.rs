@@ -142,16 +142,19 @@ impl Pressure {
         self.moved.notified()
     }
 
-    /// Whether a drain that could run has not confirmed everything before `end`.
-    pub(crate) fn has_runnable_backlog(&self, end: impl FnOnce() -> Position) -> bool {
+    /// How many bytes before `end` a drain that could run has not confirmed, at most.
+    pub(crate) fn runnable_backlog(&self, end: impl FnOnce() -> Position) -> u64 {
         let drains = self.drains.load();
         let Some(drains) = drains.as_deref() else {
-            return false;
+            return 0;
         };
-        let end = end().seq;
-        drains.iter().any(|drain| {
-            !drain.is_stalled.load(Ordering::Relaxed) && drain.seq.load(Ordering::Relaxed) < end
-        })
+        let end = end().bytes;
+        let runnable = drains
+            .iter()
+            .filter(|drain| !drain.is_stalled.load(Ordering::Relaxed));
+        let backlogs =
+            runnable.map(|drain| end.saturating_sub(drain.bytes.load(Ordering::Relaxed)));
+        backlogs.max().unwrap_or(0)
     }
 
     /// Whether there is any drain.

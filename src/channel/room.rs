@@ -94,10 +94,10 @@ impl Channel {
         }
     }
 
-    /// True when a drain that could run is behind: the writer should yield once.
+    /// Bytes that a drain that could run is behind, at most: the writer should yield in time.
     #[must_use]
-    pub fn has_runnable_backlog(&self) -> bool {
-        self.pressure.has_runnable_backlog(|| self.log.end())
+    pub fn runnable_backlog(&self) -> u64 {
+        self.pressure.runnable_backlog(|| self.log.end())
     }
 
     /// Until when a writer pauses, if it does, so that no drain is more than `bytes_max` behind
@@ -137,7 +137,7 @@ mod tests {
         channel.set_when_full(WhenFull::Wait);
         let progress = Arc::new(Progress::default());
         channel.add_progress(Arc::clone(&progress));
-        assert!(!channel.has_runnable_backlog(), "has not confirmed yet");
+        assert_eq!(channel.runnable_backlog(), 0, "has not confirmed yet");
         progress.confirm(&channel, &channel.cursor_at_end());
         append(&channel, "x", 64);
         assert!(!channel.is_pressed(), "half is not more than half");
@@ -148,13 +148,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn writers_pause_until_the_slowest_drain_is_near() {
         let (channel, progress) = pressed();
-        assert!(channel.is_pressed() && channel.has_runnable_backlog());
+        assert!(channel.is_pressed());
+        assert_eq!(channel.runnable_backlog(), 65 * 32);
         let mut room = pin!(channel.room());
         assert!(!poll_once(room.as_mut()).await);
         progress.confirm(&channel, &channel.cursor_at(Seq::new(1)));
         assert!(poll_once(room.as_mut()).await);
         progress.set_stalled(true);
-        assert!(!channel.has_runnable_backlog());
+        assert_eq!(channel.runnable_backlog(), 0);
         append(&channel, "x", 10);
         assert!(channel.is_pressed());
         channel.set_when_full(WhenFull::Lose);

@@ -491,7 +491,12 @@ impl Buffer {
         assert!(offset + part.len() <= self.capacity());
         #[cfg(logboom_loom)]
         self.shadow.write(offset, part.len());
-        let to = self.words.as_ptr().cast::<u8>().wrapping_add(offset).cast_mut();
+        let to = self
+            .words
+            .as_ptr()
+            .cast::<u8>()
+            .wrapping_add(offset)
+            .cast_mut();
         let from = part.as_ptr();
         let bytes = part.len();
         // SAFETY: for every `at + count` up to `bytes`, as all below are, the source lies in `part`

@@ -108,8 +108,8 @@ fn without_entries<'b>(_entry: Entry<'_>) -> Entry<'b> {
 /// What a delivery asks of whoever made it.
 #[derive(Default)]
 pub(crate) struct After {
-    /// Readers that could run are behind: yield to the scheduler once.
-    pub(crate) has_backlog: bool,
+    /// Bytes that a reader that could run is behind, at most.
+    pub(crate) behind: u64,
     /// Channels that ask their writers to wait.
     pub(crate) pressed: Vec<Arc<Channel>>,
     /// What was not delivered, because a channel has no room for it.
@@ -119,7 +119,7 @@ pub(crate) struct After {
 impl After {
     /// Notes what `channel`, to which something was appended, asks.
     fn ask(&mut self, channel: &Arc<Channel>) {
-        self.has_backlog |= channel.has_runnable_backlog();
+        self.behind = self.behind.max(channel.runnable_backlog());
         if channel.is_pressed() {
             self.pressed.push(Arc::clone(channel));
         }

@@ -191,7 +191,7 @@ impl<'r> Batch<'r> {
         let after = self
             .gather
             .deliver(table, Limiting::Drop, self.read.time, &mut self.tally);
-        self.after.has_backlog |= after.has_backlog;
+        self.after.behind = self.after.behind.max(after.behind);
         self.after.pressed.extend(after.pressed);
     }
 

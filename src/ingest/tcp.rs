@@ -151,6 +151,8 @@ struct Connection {
     /// Since when `buffer` begins with half a frame.
     half_since: Option<Instant>,
     last_read: Instant,
+    /// Read since readers were last let run.
+    unyielded_bytes: usize,
     idle_timeout: Duration,
     frame_timeout: Duration,
 }
@@ -164,6 +166,7 @@ impl Connection {
             filled: 0,
             half_since: None,
             last_read: clock::now(),
+            unyielded_bytes: 0,
             idle_timeout: settings.idle_timeout,
             frame_timeout: settings.frame_timeout,
         }
@@ -211,11 +214,11 @@ impl Connection {
     ) {
         loop {
             let after = self.take_frames(intake, count, ending);
-            let is_busy = BUSY_READ_BYTES <= count;
+            let yields = self.yields(count, after.behind);
             count = 0;
             let is_held_up = after.short.is_some() || !after.pressed.is_empty();
             let is_done = after.short.is_none();
-            rest(after, is_busy, shutdown).await;
+            rest(after, yields, shutdown).await;
             if is_held_up {
                 self.forgive_pause(clock::now());
             }
@@ -223,6 +226,19 @@ impl Connection {
                 return;
             }
         }
+    }
+
+    /// Whether to let readers run after a read of `count` bytes, when one of them is so many bytes
+    /// `behind`: once one has a batch worth a write and a wake-up of its destination, or the others
+    /// have waited long enough. After a small read the connection waits by itself.
+    fn yields(&mut self, count: usize, behind: u64) -> bool {
+        self.unyielded_bytes += count;
+        let is_busy = BUSY_READ_BYTES <= count;
+        let is_turn = TURN_BYTES <= behind || TURN_BYTES_MAX <= self.unyielded_bytes;
+        if is_turn || !is_busy {
+            self.unyielded_bytes = 0;
+        }
+        is_turn && is_busy && 0 < behind
     }
 
     /// Reads once into the buffer's room; 0 at the end. While nothing comes, a great buffer is
@@ -402,8 +418,8 @@ fn cut_some<'r>(
 /// Lets readers that are behind run when the connection is busy (else the next read waits anyway),
 /// and waits for the channels that ask for it: the sender is slowed down by TCP's flow control
 /// meanwhile.
-async fn rest(after: After, is_busy: bool, shutdown: &Shutdown) {
-    if after.has_backlog && is_busy {
+async fn rest(after: After, yields: bool, shutdown: &Shutdown) {
+    if yields {
         tokio::task::yield_now().await;
     }
     if let Some(short) = after.short {
@@ -426,6 +442,13 @@ const READ_BYTES_MIN: usize = 2 * 1024;
 
 /// A read of so much is probably not the last one at once.
 const BUSY_READ_BYTES: usize = 8 * 1024;
+
+/// A reader that is so far behind has something to do: a drain's greatest batch by default, and
+/// some. With a fourth of it, ten channels on one connection cost a half more (benches/RESULTS.md).
+const TURN_BYTES: u64 = 128 * 1024;
+
+/// What a connection reads at most before it lets readers run, however many channels share it.
+const TURN_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a connection is silent before its buffer is made small again.
 const SHRINK_AFTER: Duration = Duration::from_secs(2);
@@ -483,6 +506,19 @@ mod tests {
         let shutdown = Shutdown::new();
         let task_bytes = size_of_val(&connection.run(stream, &intake, &shutdown));
         assert!(task_bytes <= 1_280, "{task_bytes} bytes");
+    }
+
+    #[test]
+    fn readers_run_once_one_has_enough_to_do() {
+        let mut connection = Connection::new(&SyslogSettings::default());
+        let mut yields = |count, behind| connection.yields(count, behind);
+        assert!(!yields(BUSY_READ_BYTES - 1, TURN_BYTES), "waits by itself");
+        assert!(yields(BUSY_READ_BYTES, TURN_BYTES));
+        assert!(!yields(READ_BYTES_MAX, 0), "nobody is behind");
+        assert!(!yields(READ_BYTES_MAX, TURN_BYTES - 1));
+        assert!(!yields(READ_BYTES_MAX, TURN_BYTES - 1));
+        assert!(yields(READ_BYTES_MAX, 1), "a MiB since the last time");
+        assert!(!yields(READ_BYTES_MAX, 1), "counts anew");
     }
 
     /// What we made the sender wait for does not count against it.

@@ -12,9 +12,9 @@ use crate::clock::UnixMicros;
 use crate::id::Token;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::syslog::message::Message;
-use crate::syslog::message::Pri;
 #[cfg(any(test, fuzzing))]
 use crate::syslog::message::NO_TIME_TEXT;
+use crate::syslog::message::Pri;
 use crate::syslog::message::Timestamp;
 use crate::syslog::sd;
 use crate::syslog::timestamp;
@@ -334,12 +334,14 @@ const fn or_nil(field: &[u8]) -> &[u8] {
 fn pri(bytes: &[u8]) -> Option<(Pri, &[u8])> {
     let digit = |byte: u8| u32::from(byte - b'0');
     match *bytes {
-        [b'<', a @ b'0'..=b'9', b'>', ref behind @ ..] => {
-            Some((Pri::or_default(digit(a)), behind))
-        }
-        [b'<', a @ b'0'..=b'9', b @ b'0'..=b'9', b'>', ref behind @ ..] => {
-            Some((Pri::or_default(digit(a) * 10 + digit(b)), behind))
-        }
+        [b'<', a @ b'0'..=b'9', b'>', ref behind @ ..] => Some((Pri::or_default(digit(a)), behind)),
+        [
+            b'<',
+            a @ b'0'..=b'9',
+            b @ b'0'..=b'9',
+            b'>',
+            ref behind @ ..,
+        ] => Some((Pri::or_default(digit(a) * 10 + digit(b)), behind)),
         [
             b'<',
             a @ b'0'..=b'9',
@@ -462,7 +464,10 @@ pub fn fuzz_message(bytes: &[u8]) {
     let arrival = UnixMicros::new(1_353_105_648_123_456);
     if let Some(message) = whole_header(bytes) {
         let again = short_header(bytes);
-        assert_eq!(Some(format!("{message:?}")), again.map(|m| format!("{m:?}")));
+        assert_eq!(
+            Some(format!("{message:?}")),
+            again.map(|m| format!("{m:?}"))
+        );
     }
     let any = parse_any(bytes, b"app", arrival);
     for message in [

@@ -66,8 +66,8 @@ impl MadeTime {
     /// Writes the text to the front of `room`; gives it.
     pub(crate) fn write(self, room: &mut TimeText) -> &[u8] {
         let nanos = i128::from(self.bits >> 1) * 1_000;
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos)
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let moment =
+            OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let mut writer = Writer::new(moment, room);
         if self.precision() == Precision::Micros {
             writer.put(b".");

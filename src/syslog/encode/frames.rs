@@ -10,8 +10,8 @@ use crate::limits::HOSTNAME_BYTES_MAX;
 use crate::limits::MSGID_BYTES_MAX;
 use crate::limits::PROCID_BYTES_MAX;
 use crate::syslog::message::Message;
-use crate::syslog::message::Pri;
 use crate::syslog::message::NO_TIME_TEXT;
+use crate::syslog::message::Pri;
 use crate::syslog::sd;
 use crate::syslog::timestamp;
 
@@ -61,8 +61,7 @@ pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
     let made = timestamp::in_micros(arrival);
     let (time, offset) = match message.timestamp.text(&mut room) {
         b"-" => (NIL, NOTHING),
-        bytes => timestamp::strict(bytes)
-            .unwrap_or_else(|| (made.text(&mut made_room), NOTHING)),
+        bytes => timestamp::strict(bytes).unwrap_or_else(|| (made.text(&mut made_room), NOTHING)),
     };
     let (sd, sd_text, gap) = strict_sd(message.sd, message.text);
     let fields: [&[u8]; 16] = [
