@@ -48,14 +48,16 @@ const MANY: u64 = 12_000;
 const MESSAGE_BYTES: usize = 300;
 const FRAME_BYTES: usize = "300 ".len() + MESSAGE_BYTES;
 const MESSAGES_PER_REQUEST: u64 = 100;
+const CHANNELS: u64 = 1_000;
 const BATCH_BYTES: usize = 100 * 1024;
 
 /// What is done with so many messages.
 type Stage = fn(Fixture, u64);
 
 /// The stages by their names in the record.
-const STAGES: [(&str, Stage); 5] = [
+const STAGES: [(&str, Stage); 6] = [
     ("tcp-in", tcp_in),
+    ("tcp-in-spread", tcp_in_spread),
     ("http-in", http_in),
     ("drain-syslog-out", |f, count| {
         read_out(f, count, syslog_frame)
@@ -154,6 +156,7 @@ struct Fixture {
     channel: Arc<Channel>,
     token: Token,
     telemetry: Telemetry,
+    node: Arc<Node>,
 }
 
 fn fixture() -> Fixture {
@@ -179,18 +182,18 @@ fn fixture() -> Fixture {
         channel,
         token,
         telemetry,
+        node,
     }
 }
 
 fn frames(token: &Token, count: u64) -> Vec<u8> {
-    let mut line = format!(
-        "<134>1 2012-11-16T22:40:48.123456+00:00 host {} web.1 - - ",
-        token.expose()
-    );
+    frame(token.expose()).repeat(usize::try_from(count).unwrap())
+}
+
+fn frame(token: &str) -> Vec<u8> {
+    let mut line = format!("<134>1 2012-11-16T22:40:48.123456+00:00 host {token} web.1 - - ");
     line.extend(std::iter::repeat_n('x', MESSAGE_BYTES - line.len()));
-    format!("{MESSAGE_BYTES} {line}")
-        .into_bytes()
-        .repeat(usize::try_from(count).unwrap())
+    format!("{MESSAGE_BYTES} {line}").into_bytes()
 }
 
 fn block_on(work: impl Future<Output = ()>) {
@@ -203,13 +206,38 @@ fn block_on(work: impl Future<Output = ()>) {
 
 /// Socket, framing, header, token, append.
 fn tcp_in(fixture: Fixture, count: u64) {
+    let bytes = frames(&fixture.token, MANY);
+    let end = Arc::clone(&fixture.channel);
+    send_in(fixture, &bytes, &end, [count, count]);
+}
+
+/// The same, to as many channels in turn.
+fn tcp_in_spread(fixture: Fixture, count: u64) {
+    let open = |id: u64| {
+        let waits = WhenFull::Lose;
+        let channel = fixture
+            .node
+            .open(&(id + 2).into(), ChannelFlags::default(), waits);
+        let token = format!("t.0f8fad5b-d9cb-469f-a165-{id:012}");
+        let route = Route {
+            channel: Arc::clone(&channel),
+            source: Source::new("app").unwrap(),
+        };
+        fixture.table.insert(&Token::new(&token).unwrap(), route);
+        (token, channel)
+    };
+    let opened: Vec<(String, Arc<Channel>)> = (0..CHANNELS).map(open).collect();
+    let turn: Vec<u8> = opened.iter().flat_map(|(token, _)| frame(token)).collect();
+    let bytes = turn.repeat(usize::try_from(MANY / CHANNELS).unwrap());
+    let (_, last) = opened.last().unwrap();
+    send_in(fixture, &bytes, last, [count, count / CHANNELS]);
+}
+
+/// Sends the first `count` frames of `bytes`; waits until `end` has `each`.
+fn send_in(fixture: Fixture, bytes: &[u8], end: &Channel, [count, each]: [u64; 2]) {
     let Fixture {
-        table,
-        channel,
-        token,
-        telemetry,
+        table, telemetry, ..
     } = fixture;
-    let bytes = frames(&token, MANY);
     let bytes = bytes
         .get(..usize::try_from(count).unwrap() * FRAME_BYTES)
         .unwrap();
@@ -223,8 +251,8 @@ fn tcp_in(fixture: Fixture, count: u64) {
         let served = serve_syslog(listener, None, table, settings, shutdown.clone(), telemetry);
         shutdown.spawn(served);
         stream.write_all(bytes).await.unwrap();
-        while channel.end_seq().value() < count {
-            channel.readable(&channel.cursor_at_end()).await;
+        while end.end_seq().value() < each {
+            end.readable(&end.cursor_at_end()).await;
         }
     });
 }
@@ -236,6 +264,7 @@ fn http_in(fixture: Fixture, count: u64) {
         channel,
         token,
         telemetry,
+        ..
     } = fixture;
     let body = bytes::Bytes::from(frames(&token, MESSAGES_PER_REQUEST));
     block_on(async {
