@@ -4,8 +4,6 @@
 //! connection's: an idle connection keeps none, and none are made on the way of a message.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -13,8 +11,10 @@ use tokio::time::Instant;
 use crate::channel::{Channel, NoRoom, Reservation, WhenFull};
 use crate::clock::UnixMicros;
 use crate::id::Token;
+use crate::ingest::chains::{Chains, NONE, Part, Run, at};
 use crate::ingest::intake::Tally;
 use crate::limits::{CHANNEL_BYTES_LIMIT_MIN, FRAME_BYTES_LIMIT, RECORD_OVERHEAD_BYTES_MAX};
+use crate::route::Firehose;
 use crate::route::RouteTable;
 use crate::route::Target;
 use crate::route::limit::Demand;
@@ -22,88 +22,6 @@ use crate::route::limit::RateLimits;
 use crate::route::notice;
 use crate::syslog::message::Message;
 use crate::syslog::parse::hide;
-
-/// A message with what belongs to it beside its fields.
-#[derive(Clone, Copy)]
-struct Entry<'a> {
-    /// Its token, if it has one, is in the APP-NAME and in no other field.
-    message: Message<'a>,
-    /// Which of the run's parts it belongs to; `DROPPED` when it is over a limit.
-    part: u32,
-    /// Bytes of its frame.
-    bytes: u32,
-}
-
-/// The messages of one token among those of a run.
-pub(crate) struct Part {
-    /// Where they go.
-    pub(crate) target: Arc<Target>,
-    /// How much they are.
-    pub(crate) demand: Demand,
-}
-
-/// The messages of one channel, in the order in which they came.
-#[derive(Default)]
-struct Run<'a> {
-    parts: Vec<Part>,
-    entries: Vec<Entry<'a>>,
-}
-
-impl Run<'_> {
-    fn channel(&self) -> Option<&Arc<Channel>> {
-        self.parts.first().map(|part| part.target.channel())
-    }
-
-    /// Bytes that the messages take in the channel's log.
-    fn bytes(&self) -> usize {
-        let measured = self.messages().map(|message| Channel::bytes_of(&message));
-        measured.sum()
-    }
-
-    /// The same or more, without looking at the messages.
-    fn bytes_at_most(&self) -> usize {
-        let frames: u64 = self.parts.iter().map(|part| part.demand.bytes).sum();
-        usize::try_from(frames)
-            .unwrap_or(usize::MAX)
-            .saturating_add(self.entries.len() * RECORD_OVERHEAD_BYTES_MAX)
-    }
-
-    /// The messages as readers see them, without those over a limit.
-    fn messages(&self) -> impl Iterator<Item = Message<'_>> + Clone {
-        self.messages_of(|_| true)
-    }
-
-    /// The same, of those targets only that `takes` names.
-    fn messages_of(
-        &self,
-        takes: impl Fn(&Target) -> bool + Clone,
-    ) -> impl Iterator<Item = Message<'_>> + Clone {
-        self.entries.iter().filter_map(move |entry| {
-            let part = self.parts.get(usize::try_from(entry.part).ok()?)?;
-            takes(&part.target).then(|| cooked(entry, &part.target))
-        })
-    }
-
-    fn clear(&mut self) {
-        self.parts.clear();
-        self.entries.clear();
-    }
-
-    /// The same vectors, emptied, for messages that live elsewhere.
-    fn recycle<'b>(mut self) -> Run<'b> {
-        self.clear();
-        Run {
-            parts: self.parts,
-            // Collecting an empty vector's iterator into its own type keeps the allocation.
-            entries: self.entries.into_iter().map(without_entries).collect(),
-        }
-    }
-}
-
-/// Never called: the vector that is mapped with it is empty.
-fn without_entries<'b>(_entry: Entry<'_>) -> Entry<'b> {
-    unreachable!("the vector was cleared")
-}
 
 /// What a delivery asks of whoever made it.
 #[derive(Default)]
@@ -136,16 +54,10 @@ pub(crate) struct Shortage {
 
 /// The messages gathered so far.
 pub(crate) struct Gather<'a> {
-    /// The first `used` ones hold messages; the others are spare.
-    runs: Vec<Run<'a>>,
-    used: usize,
-    /// Runs behind the first `SCANNED_RUNS`, by their channels' addresses. The runs keep the
-    /// channels alive, so that no address is used again meanwhile.
-    further: HashMap<usize, usize>,
+    chains: Chains<'a>,
     /// The run and the part of the last message: the next one is often of the same.
-    last: (usize, usize),
-    messages: usize,
-    /// Of their frames.
+    last: (usize, u32),
+    /// Of all frames.
     bytes: usize,
 }
 
@@ -153,23 +65,21 @@ impl<'a> Gather<'a> {
     /// An empty one, in vectors that this thread used before.
     pub(crate) fn new() -> Self {
         Self {
-            runs: SPARE.with(|spare| std::mem::take(&mut *spare.borrow_mut())),
-            used: 0,
-            further: HashMap::new(),
-            last: (0, 0),
-            messages: 0,
+            chains: SPARE.with(|spare| std::mem::take(&mut *spare.borrow_mut())),
+            last: (0, NONE),
             bytes: 0,
         }
     }
 
     /// Whether it holds as many messages as it should before they are delivered.
     pub(crate) fn is_full(&self) -> bool {
-        GATHERED_MESSAGES_MAX <= self.messages
+        GATHERED_MESSAGES_MAX <= self.chains.entries.len()
     }
 
     /// Whether one message more might be more than the smallest channel has room for.
     pub(crate) fn fills_a_channel(&self) -> bool {
-        KEPT_BYTES_MAX <= self.bytes + self.messages * RECORD_OVERHEAD_BYTES_MAX
+        let messages = self.chains.entries.len();
+        KEPT_BYTES_MAX <= self.bytes + messages * RECORD_OVERHEAD_BYTES_MAX
     }
 
     /// Adds `message`, whose frame had `bytes` bytes, for `target`.
@@ -179,83 +89,46 @@ impl<'a> Gather<'a> {
             hide(&mut message, token);
         }
         if !self.is_last(target) {
-            let index = self.run_index(target.channel());
-            let parts = self.runs.get_mut(index).map(|run| &mut run.parts);
-            self.last = (index, parts.map_or(0, |parts| part_index(parts, target)));
+            let run_index = self.chains.run_of(target.channel());
+            self.last = (run_index, self.chains.part_of(run_index, target));
         }
-        let (index, part_index) = self.last;
-        let Some(run) = self.runs.get_mut(index) else {
-            return;
-        };
-        if let Some(part) = run.parts.get_mut(part_index) {
-            part.demand.messages += 1;
-            part.demand.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
-        }
-        run.entries.push(Entry {
-            message,
-            part: u32::try_from(part_index).unwrap_or(DROPPED),
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-        });
-        self.messages += 1;
+        let (run_index, part_index) = self.last;
+        self.chains.push(run_index, part_index, message, bytes);
         self.bytes += bytes;
     }
 
     fn is_last(&self, target: &Arc<Target>) -> bool {
-        let (run, part) = self.last;
-        let used = self.runs.get(..self.used).unwrap_or_default();
-        let part = used.get(run).and_then(|run| run.parts.get(part));
+        let part = self.chains.part(self.last.1);
         part.is_some_and(|part| Arc::ptr_eq(&part.target, target))
-    }
-
-    /// The run of `channel`, made if it is new. Neighbours are often for the same one, and a read
-    /// touches few, so a short scan over pointers beats a map; further runs stand in the map.
-    fn run_index(&mut self, channel: &Arc<Channel>) -> usize {
-        let is_of = |run: &Run<'_>| run.channel().is_some_and(|own| Arc::ptr_eq(own, channel));
-        let used = self.runs.get(..self.used).unwrap_or_default();
-        if let Some(index) = used.iter().take(SCANNED_RUNS).position(is_of) {
-            return index;
-        }
-        let address = Arc::as_ptr(channel).addr();
-        if SCANNED_RUNS <= self.used {
-            match self.further.entry(address) {
-                Occupied(found) => return *found.get(),
-                Vacant(free) => *free.insert(self.used),
-            };
-        }
-        if self.runs.len() == self.used {
-            self.runs.push(Run::default());
-        }
-        self.used += 1;
-        self.used - 1
     }
 
     /// Every token's part, over all channels.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
-        // Spare runs have no parts.
-        self.runs.iter().flat_map(|run| run.parts.iter())
+        self.chains.parts.iter()
     }
 
     /// Every channel that waits, and the bytes that its messages take in its log.
     pub(crate) fn needs(&self) -> impl Iterator<Item = (&Arc<Channel>, usize)> {
-        self.waiting().map(|(channel, run)| (channel, run.bytes()))
+        self.waiting()
+            .map(|(channel, run)| (channel, self.chains.bytes(run)))
     }
 
     /// The runs of channels that wait. Nothing of the others is measured.
-    fn waiting(&self) -> impl Iterator<Item = (&Arc<Channel>, &Run<'a>)> {
-        self.runs.iter().take(self.used).filter_map(|run| {
+    fn waiting(&self) -> impl Iterator<Item = (&Arc<Channel>, &Run)> {
+        self.chains.runs.iter().filter_map(|run| {
             let waits = |channel: &&Arc<Channel>| channel.when_full() == WhenFull::Wait;
-            Some((run.channel().filter(waits)?, run))
+            Some((self.chains.channel(run).filter(waits)?, run))
         })
     }
 
     /// Room for all messages in channels that wait; to be kept until they were delivered.
     pub(crate) fn reserve(&self) -> Result<Vec<Reservation>, Shortage> {
         // Measuring each message costs something, and there is mostly room enough.
-        self.reserve_by(|run| run.bytes_at_most())
-            .or_else(|_| self.reserve_by(|run| run.bytes()))
+        self.reserve_by(|run| self.chains.bytes_at_most(run))
+            .or_else(|_| self.reserve_by(|run| self.chains.bytes(run)))
     }
 
-    fn reserve_by(&self, measure: fn(&Run<'_>) -> usize) -> Result<Vec<Reservation>, Shortage> {
+    fn reserve_by(&self, measure: impl Fn(&Run) -> usize) -> Result<Vec<Reservation>, Shortage> {
         let reserved = self.waiting().filter_map(|(channel, run)| {
             let bytes = measure(run);
             match channel.reserve(bytes) {
@@ -273,11 +146,8 @@ impl<'a> Gather<'a> {
 
     /// Forgets what was gathered.
     pub(crate) fn clear(&mut self) {
-        self.runs.iter_mut().take(self.used).for_each(Run::clear);
-        self.used = 0;
-        self.further.clear();
-        self.last = (0, 0);
-        self.messages = 0;
+        self.chains.clear();
+        self.last = (0, NONE);
         self.bytes = 0;
     }
 
@@ -294,16 +164,23 @@ impl<'a> Gather<'a> {
             Limiting::Drop => table.limits(),
             Limiting::Taken => None,
         };
+        let firehose = table.firehose();
         let mut after = After::default();
-        for run in self.runs.iter_mut().take(self.used) {
+        for index in 0..self.chains.runs.len() {
+            let Some(run) = self.chains.runs.get(index).copied() else {
+                break;
+            };
             if let Some(limits) = &limits {
-                tally.rate_limited += limit(run, limits, table, time);
+                tally.rate_limited += limit(&mut self.chains, &run, limits, table, time);
             }
-            tally.routed += append(run, time.arrival);
-            if let Some(channel) = run.channel() {
-                after.ask(channel);
-            }
-            if let Some(copied_to) = copy_to_firehose(run, table, time.arrival) {
+            let Some(channel) = self.chains.channel(&run) else {
+                continue;
+            };
+            tally.routed += channel.append(self.chains.messages(&run), time.arrival);
+            after.ask(channel);
+            if let Some(firehose) = &firehose
+                && let Some(copied_to) = copy_to(firehose, &self.chains, &run, time.arrival)
+            {
                 after.ask(&copied_to);
             }
         }
@@ -314,16 +191,7 @@ impl<'a> Gather<'a> {
 
 impl Drop for Gather<'_> {
     fn drop(&mut self) {
-        let mut runs = std::mem::take(&mut self.runs);
-        runs.truncate(SPARE_RUNS_MAX);
-        let mut entries = 0;
-        for run in &mut runs {
-            entries += run.entries.capacity();
-            if SPARE_ENTRIES_MAX < entries {
-                *run = Run::default();
-            }
-        }
-        let spare = runs.into_iter().map(Run::recycle).collect();
+        let spare = std::mem::take(&mut self.chains).recycle();
         SPARE.with(|kept| *kept.borrow_mut() = spare);
     }
 }
@@ -346,74 +214,57 @@ pub(crate) struct ReadTime {
     pub(crate) now: Instant,
 }
 
-fn part_index(parts: &mut Vec<Part>, target: &Arc<Target>) -> usize {
-    let is_same = |part: &Part| Arc::ptr_eq(&part.target, target);
-    if let Some(index) = parts.iter().position(is_same) {
-        return index;
-    }
-    parts.push(Part {
-        target: Arc::clone(target),
-        demand: Demand::default(),
-    });
-    parts.len() - 1
-}
-
-/// The entry's message as readers see it: a token in the APP-NAME gives way to its source.
-#[inline]
-fn cooked<'m>(entry: &'m Entry<'_>, target: &'m Target) -> Message<'m> {
-    let is_token = Token::is_begun_by(entry.message.app_name);
-    let source = target.source().as_str().as_bytes();
-    Message {
-        app_name: if is_token {
-            source
-        } else {
-            entry.message.app_name
-        },
-        ..entry.message
-    }
-}
-
-fn append(run: &Run<'_>, arrival: UnixMicros) -> u64 {
-    run.channel()
-        .map_or(0, |channel| channel.append(run.messages(), arrival))
-}
-
 /// The channel that messages of `run` were copied to, if any were.
-fn copy_to_firehose(
-    run: &Run<'_>,
-    table: &RouteTable,
+fn copy_to(
+    firehose: &Firehose,
+    chains: &Chains<'_>,
+    run: &Run,
     arrival: UnixMicros,
 ) -> Option<Arc<Channel>> {
-    let firehose = table.firehose()?;
-    if !run.parts.iter().any(|part| firehose.takes(&part.target)) {
+    let mut parts = chains.parts_of(run);
+    if !parts.any(|(_, part)| firehose.takes(&part.target)) {
         return None;
     }
-    let to = firehose.next_channel(run.channel()?)?;
-    to.append(run.messages_of(|target| firehose.takes(target)), arrival);
+    let to = firehose.next_channel(chains.channel(run)?)?;
+    to.append(
+        chains.messages_of(run, |target| firehose.takes(target)),
+        arrival,
+    );
     Some(to)
 }
 
 /// Marks the messages of `run` that are over their token's limit; returns how many.
-fn limit(run: &mut Run<'_>, limits: &RateLimits, table: &RouteTable, time: ReadTime) -> u64 {
+fn limit(
+    chains: &mut Chains<'_>,
+    run: &Run,
+    limits: &RateLimits,
+    table: &RouteTable,
+    time: ReadTime,
+) -> u64 {
     let mut dropped_total = 0;
-    for (index, part) in run.parts.iter().enumerate() {
+    let Chains { entries, parts, .. } = chains;
+    let mut link = run.first_part;
+    while let Some(part) = parts.get(at(link)) {
         let mut limiter = part.target.limiter();
-        if limits.is_within_burst(part.demand)
-            && limiter.take(limits, part.demand, time.now).is_ok()
-        {
-            drop(limiter);
-            notice::tell(&part.target, time.now, time.arrival);
-            continue;
-        }
+        let is_let_through = limits.is_within_burst(part.demand)
+            && limiter.take(limits, part.demand, time.now).is_ok();
         let mut dropped = 0;
-        let own = |entry: &&mut Entry<'_>| usize::try_from(entry.part) == Ok(index);
-        for entry in run.entries.iter_mut().filter(own) {
+        let mut next = if is_let_through {
+            NONE
+        } else {
+            run.first_entry
+        };
+        while let Some(entry) = entries.get_mut(at(next)) {
+            next = entry.next;
+            if entry.part != link {
+                continue;
+            }
             let demand = Demand {
                 messages: 1,
                 bytes: u64::from(entry.bytes),
             };
             if limiter.take(limits, demand, time.now).is_err() {
-                entry.part = DROPPED;
+                entry.part = NONE;
                 dropped += 1;
             }
         }
@@ -424,17 +275,15 @@ fn limit(run: &mut Run<'_>, limits: &RateLimits, table: &RouteTable, time: ReadT
         }
         notice::tell(&part.target, time.now, time.arrival);
         dropped_total += dropped;
+        link = part.next;
     }
     dropped_total
 }
 
 thread_local! {
-    /// Emptied runs of this thread.
-    static SPARE: RefCell<Vec<Run<'static>>> = const { RefCell::new(Vec::new()) };
+    /// Emptied vectors of this thread.
+    static SPARE: RefCell<Chains<'static>> = RefCell::default();
 }
-
-/// The part of a message that is not to be appended.
-const DROPPED: u32 = u32::MAX;
 
 /// Messages gathered before they are delivered: about one greatest read of short ones.
 const GATHERED_MESSAGES_MAX: usize = 8_192;
@@ -442,12 +291,3 @@ const GATHERED_MESSAGES_MAX: usize = 8_192;
 /// What they may take in their channels' logs before one more is added.
 const KEPT_BYTES_MAX: usize =
     CHANNEL_BYTES_LIMIT_MIN - FRAME_BYTES_LIMIT - RECORD_OVERHEAD_BYTES_MAX;
-
-/// Runs that are found by looking at each.
-const SCANNED_RUNS: usize = 16;
-
-/// Emptied runs that a thread keeps: as many channels as one read usually touches.
-const SPARE_RUNS_MAX: usize = 256;
-
-/// Room for messages that a thread keeps, over all its runs: some MiB.
-const SPARE_ENTRIES_MAX: usize = 4 * GATHERED_MESSAGES_MAX;

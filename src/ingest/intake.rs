@@ -271,11 +271,18 @@ impl TokenCache {
 /// Mixes both ends of the token: they are random in most, and tokens made by hand differ at least
 /// in one of them.
 fn slot_index(token: &[u8]) -> usize {
-    let ends = token.iter().take(10).chain(token.iter().rev().take(8));
-    let mixed = ends.fold(0_usize, |mixed, &byte| {
-        mixed.wrapping_mul(31).wrapping_add(usize::from(byte))
-    });
-    (mixed ^ (mixed >> 15)) % CACHE_SLOTS
+    let mixed = match (token.first_chunk(), token.last_chunk()) {
+        (Some(first), Some(last)) => {
+            u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(32)
+        }
+        // Shorter than eight bytes.
+        _ => token
+            .iter()
+            .fold(0, |mixed, byte| mixed << 8 | u64::from(*byte)),
+    };
+    // By the golden ratio, whose product is well mixed at its top.
+    let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    usize::try_from(mixed).unwrap_or(0) % CACHE_SLOTS
 }
 
 /// Tokens that a connection remembers.

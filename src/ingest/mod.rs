@@ -5,6 +5,7 @@
 
 mod answer;
 mod auth;
+mod chains;
 mod dedup;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
