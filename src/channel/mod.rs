@@ -10,6 +10,7 @@
 //! told exactly how many messages it lost. Filters, batches and protocols are the readers' matter.
 
 mod cursor;
+mod fit;
 mod log;
 mod node;
 mod pool;
@@ -21,6 +22,7 @@ mod room;
     reason = "readers slice records in place while writers fill the same buffer"
 )]
 mod segment;
+mod state;
 mod sync;
 mod table;
 mod wake;

@@ -19,8 +19,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as Word, Ordering};
 
+use crate::channel::fit::Fit;
 use crate::channel::pool::Pool;
 use crate::channel::record::{HEADER_BYTES, Layout, bytes_of, message_of, padded, record_bytes};
+use crate::channel::state::{SEALED, State};
 use crate::channel::sync::AtomicU64;
 use crate::clock::UnixMicros;
 use crate::syslog::message::{Message, NO_TIME_TEXT};
@@ -344,66 +346,6 @@ impl Claim<'_> {
         true
     }
 }
-
-/// How much of a run goes into some room.
-struct Fit {
-    records: u32,
-    bytes: usize,
-    /// Padded length of the first record; 0 when there is none.
-    first_bytes: usize,
-}
-
-impl Fit {
-    fn of<'m>(run: impl Iterator<Item = Message<'m>>, room: usize) -> Self {
-        let mut fit = Self {
-            records: 0,
-            bytes: 0,
-            first_bytes: 0,
-        };
-        for message in run {
-            let bytes = padded(bytes_of(&message));
-            if fit.first_bytes == 0 {
-                fit.first_bytes = bytes;
-            }
-            if room < fit.bytes + bytes {
-                break;
-            }
-            fit.records += 1;
-            fit.bytes += bytes;
-        }
-        fit
-    }
-}
-
-/// Bit 63: sealed; 31 bits: records claimed; 32 bits: bytes claimed.
-#[derive(Clone, Copy)]
-struct State(u64);
-
-impl State {
-    fn records(self) -> u32 {
-        ((self.0 & !SEALED) >> 32) as u32
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are meant")]
-    fn bytes(self) -> usize {
-        self.0 as u32 as usize
-    }
-
-    fn is_sealed(self) -> bool {
-        self.0 & SEALED != 0
-    }
-
-    fn sealed(self) -> Self {
-        Self(self.0 | SEALED)
-    }
-
-    /// Neither half can overflow: the bytes are bounded by the capacity and a record takes 24.
-    fn plus(self, records: u32, bytes: usize) -> Self {
-        Self(self.0 + (u64::from(records) << 32) + bytes as u64)
-    }
-}
-
-const SEALED: u64 = 1 << 63;
 
 /// Pairs with `SEE`; who sees a record's first word sees the record.
 const PUBLISH: Ordering = Ordering::Release;

@@ -25,6 +25,57 @@ impl Pri {
         }
     }
 
+    /// `<PRI>` at the front of `bytes`, and what stands behind it. A number above 191 is carried as
+    /// user.notice.
+    #[inline]
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let digit = |byte: u8| u32::from(byte - b'0');
+        match *bytes {
+            [b'<', a @ b'0'..=b'9', b'>', ref behind @ ..] => {
+                Some((Self::or_default(digit(a)), behind))
+            }
+            [
+                b'<',
+                a @ b'0'..=b'9',
+                b @ b'0'..=b'9',
+                b'>',
+                ref behind @ ..,
+            ] => Some((Self::or_default(digit(a) * 10 + digit(b)), behind)),
+            [
+                b'<',
+                a @ b'0'..=b'9',
+                b @ b'0'..=b'9',
+                c @ b'0'..=b'9',
+                b'>',
+                ref behind @ ..,
+            ] => {
+                let number = digit(a) * 100 + digit(b) * 10 + digit(c);
+                Some((Self::or_default(number), behind))
+            }
+            _ => Self::read_long(bytes),
+        }
+    }
+
+    /// `read` with any number of digits.
+    fn read_long(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let digits_on = bytes.strip_prefix(b"<")?;
+        let mut number: u32 = 0;
+        for (index, &byte) in digits_on.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => {
+                    let digit = u32::from(byte - b'0');
+                    number = number.saturating_mul(10).saturating_add(digit);
+                }
+                b'>' if 0 < index => {
+                    return Some((Self::or_default(number), digits_on.get(index + 1..)?));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// The bare number, 0 to 191.
     #[must_use]
     pub const fn value(self) -> u8 {

@@ -54,7 +54,7 @@ fn whole_header(frame: &[u8]) -> Option<Message<'_>> {
         return None;
     }
     Some(Message {
-        pri: pri(version_on).map_or(Pri::DEFAULT, |(pri, _)| pri),
+        pri: Pri::read(version_on).map_or(Pri::DEFAULT, |(pri, _)| pri),
         is_truncated: false,
         timestamp: Timestamp::Given(field(first, timestamp)?),
         hostname: field(timestamp, hostname)?,
@@ -74,7 +74,7 @@ fn short_header(frame: &[u8]) -> Option<Message<'_>> {
     let (app_name, rest) = header_field(rest?)?;
     let tail = tail(rest.unwrap_or_default());
     Some(Message {
-        pri: pri(first).map_or(Pri::DEFAULT, |(pri, _)| pri),
+        pri: Pri::read(first).map_or(Pri::DEFAULT, |(pri, _)| pri),
         is_truncated: false,
         timestamp: Timestamp::Given(or_nil(timestamp)),
         hostname: or_nil(hostname),
@@ -97,7 +97,7 @@ fn short_header(frame: &[u8]) -> Option<Message<'_>> {
 /// `app_name` nil. `None` when no time stands where it should, or a field is too long.
 #[must_use]
 pub fn parse_rfc3164(frame: &[u8], arrival: UnixMicros) -> Option<Message<'_>> {
-    let (pri, rest) = pri(frame).unwrap_or((Pri::DEFAULT, frame));
+    let (pri, rest) = Pri::read(frame).unwrap_or((Pri::DEFAULT, frame));
     let (timestamp, rest) = old_or_new_time(rest, arrival)?;
     let rest = rest.strip_prefix(b" ")?;
     let (first_word, behind_first) = header_field(rest)?;
@@ -140,7 +140,7 @@ pub fn parse_any<'a>(frame: &'a [u8], source: &'a [u8], arrival: UnixMicros) -> 
     };
     let (pri, text) = match headed.or_else(|| parse_rfc3164(frame, arrival)) {
         Some(message) => return message,
-        None => pri(frame).unwrap_or((Pri::DEFAULT, frame)),
+        None => Pri::read(frame).unwrap_or((Pri::DEFAULT, frame)),
     };
     Message {
         pri,
@@ -329,57 +329,10 @@ const fn or_nil(field: &[u8]) -> &[u8] {
     if field.is_empty() { NIL } else { field }
 }
 
-/// `<PRI>` and what stands behind it. A number above 191 is carried as PRI 13.
-#[inline]
-fn pri(bytes: &[u8]) -> Option<(Pri, &[u8])> {
-    let digit = |byte: u8| u32::from(byte - b'0');
-    match *bytes {
-        [b'<', a @ b'0'..=b'9', b'>', ref behind @ ..] => Some((Pri::or_default(digit(a)), behind)),
-        [
-            b'<',
-            a @ b'0'..=b'9',
-            b @ b'0'..=b'9',
-            b'>',
-            ref behind @ ..,
-        ] => Some((Pri::or_default(digit(a) * 10 + digit(b)), behind)),
-        [
-            b'<',
-            a @ b'0'..=b'9',
-            b @ b'0'..=b'9',
-            c @ b'0'..=b'9',
-            b'>',
-            ref behind @ ..,
-        ] => {
-            let number = digit(a) * 100 + digit(b) * 10 + digit(c);
-            Some((Pri::or_default(number), behind))
-        }
-        _ => long_pri(bytes),
-    }
-}
-
-/// `pri` with any number of digits.
-fn long_pri(bytes: &[u8]) -> Option<(Pri, &[u8])> {
-    let digits_on = bytes.strip_prefix(b"<")?;
-    let mut number: u32 = 0;
-    for (index, &byte) in digits_on.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                let digit = u32::from(byte - b'0');
-                number = number.saturating_mul(10).saturating_add(digit);
-            }
-            b'>' if 0 < index => {
-                return Some((Pri::or_default(number), digits_on.get(index + 1..)?));
-            }
-            _ => return None,
-        }
-    }
-    None
-}
-
 /// Whether `<PRI>VERSION ` and a time or nil stand at the front. Less is not enough where any line
 /// may come: four words make no header.
 fn is_rfc5424(frame: &[u8]) -> bool {
-    let Some((_, behind)) = pri(frame) else {
+    let Some((_, behind)) = Pri::read(frame) else {
         return false;
     };
     let version_bytes = behind.iter().take_while(|b| b.is_ascii_digit()).count();
