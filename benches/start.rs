@@ -111,7 +111,7 @@ fn fill(dir: &Path, channels: u64) {
                 token: DrainToken::random(),
                 channel: id,
                 url: Some(DrainUrl::parse("https://user:password@logs.example.com/in").unwrap()),
-                options: DrainOptions::default(),
+                options: DrainOptions::default().shared(),
                 created,
             })));
         }

@@ -45,7 +45,7 @@ pub(crate) fn fill(entries: Entries, port: u16) -> (tempfile::TempDir, Vec<Strin
             token: DrainToken::random(),
             channel: ChannelId::from(1 + number % entries.channels),
             url: Some(DrainUrl::parse(&url).unwrap()),
-            options: DrainOptions::default(),
+            options: DrainOptions::default().shared(),
             created: UnixMicros::new(number),
         })));
     }

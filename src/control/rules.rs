@@ -208,7 +208,7 @@ impl Rules {
             token: DrainToken::random(),
             channel,
             url,
-            options,
+            options: options.shared(),
             created: clock::wall(),
         };
         Ok((Some(Change::PutDrain(Box::new(drain.clone()))), drain))
@@ -225,7 +225,7 @@ impl Rules {
         let before = drain_of(directory, channel, id)?;
         let mut drain = before.clone();
         drain.url = url.or(drain.url);
-        drain.options = merge(drain.options)?;
+        drain.options = merge(DrainOptions::clone(&drain.options))?.shared();
         check_options(&drain.options, drain.url.as_ref())?;
         let drains = directory.drains_of(channel);
         check_duplicate(&drains, Some(id), drain.url.as_ref())?;

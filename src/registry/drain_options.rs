@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::LazyLock;
 
 use http::{HeaderName, HeaderValue};
 use rustls::RootCertStore;
@@ -155,6 +157,17 @@ pub enum DrainOptionsError {
 }
 
 impl DrainOptions {
+    /// The options for an entry to keep; most have none of their own and share these.
+    #[must_use]
+    pub fn shared(self) -> Arc<Self> {
+        static DEFAULT: LazyLock<Arc<DrainOptions>> = LazyLock::new(Arc::default);
+        if self == **DEFAULT {
+            Arc::clone(&DEFAULT)
+        } else {
+            Arc::new(self)
+        }
+    }
+
     /// Whether a drain to `url` can have these options.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
@@ -61,22 +62,42 @@ impl Scheme {
 /// A checked drain URL: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][PATH][?QUERY][#insecure]`.
 ///
 /// The text is kept as it was given, but that a missing port of a syslog scheme is written out,
-/// as Logplex did. May hold a password: `Debug` shows the redacted form.
+/// as Logplex did. May hold a password: `Debug` shows the redacted form. Clones are the same one.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DrainUrl {
-    scheme: Scheme,
+pub struct DrainUrl(Arc<Parts>);
+
+#[derive(Eq, PartialEq)]
+struct Parts {
     text: Box<str>,
+    /// Path and query with the leading `/` that `text` lacks; `None` where it has one.
+    path_made: Option<Box<str>>,
     /// Invariant: in bounds of `text`; the user and password without `@`, if there are.
-    userinfo: Option<Range<usize>>,
+    userinfo: Option<Span>,
     /// Invariant: in bounds of `text`; host and port as given, brackets included.
-    authority: Range<usize>,
+    authority: Span,
     /// Invariant: in bounds of `text`; without brackets.
-    host: Range<usize>,
+    host: Span,
     port: u16,
-    /// With a leading `/`.
-    path_and_query: Box<str>,
+    scheme: Scheme,
     is_insecure: bool,
+}
+
+/// Where in a URL's text, which is at most `OPTION_BYTES_MAX` bytes and a port, a part stands.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn new(range: &Range<usize>) -> Self {
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            start: narrow(range.start),
+            end: narrow(range.end),
+        }
+    }
 }
 
 impl DrainUrl {
@@ -108,7 +129,7 @@ impl DrainUrl {
         let userinfo = userinfo.map(|userinfo| {
             let range = push(&mut shown, userinfo);
             shown.push('@');
-            range
+            Span::new(&range)
         });
         let mut authority = push(&mut shown, authority);
         if port_given.is_none() && !scheme.is_http() {
@@ -121,52 +142,64 @@ impl DrainUrl {
         }
         let bracket = usize::from(host.is_v6);
         let host_start = authority.start + bracket;
-        Ok(Self {
-            scheme,
-            userinfo,
-            host: host_start..host_start + host.text.len(),
-            authority,
-            port: port_given.unwrap_or_else(|| scheme.port_default()),
-            path_and_query: origin_form(path)?,
-            is_insecure,
+        Ok(Self(Arc::new(Parts {
             text: shown.into_boxed_str(),
-        })
+            path_made: path_made(path)?,
+            userinfo,
+            host: Span::new(&(host_start..host_start + host.text.len())),
+            authority: Span::new(&authority),
+            port: port_given.unwrap_or_else(|| scheme.port_default()),
+            scheme,
+            is_insecure,
+        })))
     }
 
     /// How to speak to the target.
     #[must_use]
-    pub const fn scheme(&self) -> Scheme {
-        self.scheme
+    pub fn scheme(&self) -> Scheme {
+        self.0.scheme
     }
 
     /// The host, without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.part(&self.host)
+        self.part(self.0.host)
     }
 
     /// The port to connect to.
     #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
+    pub fn port(&self) -> u16 {
+        self.0.port
     }
 
     /// The value of the `Host` header: host and port as given.
     #[must_use]
     pub fn authority(&self) -> &str {
-        self.part(&self.authority)
+        self.part(self.0.authority)
     }
 
     /// The request target: path and query, at least `/`.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
-        &self.path_and_query
+        match &self.0.path_made {
+            Some(path) => path,
+            None => {
+                let (path, _) = self.tail().split_once('#').unwrap_or((self.tail(), ""));
+                path
+            }
+        }
+    }
+
+    /// What follows the authority.
+    fn tail(&self) -> &str {
+        let start = self.0.authority.end as usize;
+        self.0.text.get(start..).unwrap_or_default()
     }
 
     /// User and password, percent-decoded; the password is empty when none is given.
     #[must_use]
     pub fn userinfo(&self) -> Option<(Vec<u8>, Vec<u8>)> {
-        let text = self.part(self.userinfo.as_ref()?);
+        let text = self.part(self.0.userinfo?);
         let (user, password) = text.split_once(':').unwrap_or((text, ""));
         let decode = |part| percent_decode_str(part).collect();
         Some((decode(user), decode(password)))
@@ -174,22 +207,22 @@ impl DrainUrl {
 
     /// Whether the target's certificate is taken as it comes (`#insecure`).
     #[must_use]
-    pub const fn is_insecure(&self) -> bool {
-        self.is_insecure
+    pub fn is_insecure(&self) -> bool {
+        self.0.is_insecure
     }
 
     /// The whole URL as the API shows it, with the password: for its owner, never for a log line.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The URL without user and password, for logs and notices; a query, which often holds a key,
     /// is left out too.
     #[must_use]
     pub fn redacted(&self) -> String {
-        let (scheme, _) = self.text.split_once("://").unwrap_or_default();
-        let tail = self.text.get(self.authority.end..).unwrap_or_default();
+        let (scheme, _) = self.0.text.split_once("://").unwrap_or_default();
+        let tail = self.tail();
         let path_bytes = tail.find(['?', '#']).unwrap_or(tail.len());
         let path = tail.get(..path_bytes).unwrap_or_default();
         format!("{scheme}://{}{path}", self.authority())
@@ -199,21 +232,20 @@ impl DrainUrl {
     /// default ports do not matter, nor does a syslog URL's path.
     #[must_use]
     pub fn is_same_target(&self, other: &Self) -> bool {
-        let userinfo = |url: &Self| {
-            url.userinfo
-                .as_ref()
-                .map(|range| url.part(range).to_owned())
-        };
-        self.scheme == other.scheme
-            && self.port == other.port
-            && self.is_insecure == other.is_insecure
+        fn userinfo(url: &DrainUrl) -> Option<&str> {
+            url.0.userinfo.map(|span| url.part(span))
+        }
+        self.scheme() == other.scheme()
+            && self.port() == other.port()
+            && self.is_insecure() == other.is_insecure()
             && self.host().eq_ignore_ascii_case(other.host())
             && userinfo(self) == userinfo(other)
-            && (!self.scheme.is_http() || self.path_and_query == other.path_and_query)
+            && (!self.scheme().is_http() || self.path_and_query() == other.path_and_query())
     }
 
-    fn part(&self, range: &Range<usize>) -> &str {
-        self.text.get(range.clone()).unwrap_or_default()
+    fn part(&self, span: Span) -> &str {
+        let range = span.start as usize..span.end as usize;
+        self.0.text.get(range).unwrap_or_default()
     }
 }
 
@@ -233,7 +265,7 @@ impl TryFrom<String> for DrainUrl {
 
 impl From<DrainUrl> for String {
     fn from(url: DrainUrl) -> Self {
-        url.text.into()
+        String::from(&*url.0.text)
     }
 }
 
@@ -361,15 +393,11 @@ fn check_host(text: &str) -> Result<(), DrainUrlError> {
     }
 }
 
-/// Path and query as they stand in a request line (RFC 9112, 3.2.1).
-fn origin_form(path: &str) -> Result<Box<str>, DrainUrlError> {
-    let form = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("/{path}")
-    };
-    match form.parse::<PathAndQuery>() {
-        Ok(_) => Ok(form.into_boxed_str()),
+/// Path and query as they stand in a request line (RFC 9112, 3.2.1), where that is not as given.
+fn path_made(path: &str) -> Result<Option<Box<str>>, DrainUrlError> {
+    let made = (!path.starts_with('/')).then(|| format!("/{path}").into_boxed_str());
+    match made.as_deref().unwrap_or(path).parse::<PathAndQuery>() {
+        Ok(_) => Ok(made),
         Err(_) => Err(DrainUrlError::BadPath),
     }
 }

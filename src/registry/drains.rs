@@ -1,5 +1,6 @@
 //! The entry of a drain.
 
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use serde::de::Error as _;
@@ -25,14 +26,14 @@ pub struct DrainEntry {
     pub url: Option<DrainUrl>,
     /// How it sends.
     #[serde(default, deserialize_with = "known_options")]
-    pub options: DrainOptions,
+    pub options: Arc<DrainOptions>,
     /// When it was made.
     pub created: UnixMicros,
 }
 
 /// Reads stored options and leaves out what this version does not know: the API refuses unknown
 /// options, a store written by a later version must stay readable.
-fn known_options<'de, D: Deserializer<'de>>(from: D) -> Result<DrainOptions, D::Error> {
+fn known_options<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<DrainOptions>, D::Error> {
     static KNOWN: LazyLock<Map<String, Value>> =
         LazyLock::new(|| match serde_json::to_value(DrainOptions::default()) {
             Ok(Value::Object(known)) => known,
@@ -40,7 +41,9 @@ fn known_options<'de, D: Deserializer<'de>>(from: D) -> Result<DrainOptions, D::
         });
     let mut stored = Map::<String, Value>::deserialize(from)?;
     stored.retain(|name, _| KNOWN.contains_key(name));
-    serde_json::from_value(Value::Object(stored)).map_err(D::Error::custom)
+    serde_json::from_value(Value::Object(stored))
+        .map(DrainOptions::shared)
+        .map_err(D::Error::custom)
 }
 
 #[cfg(test)]

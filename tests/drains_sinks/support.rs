@@ -81,7 +81,7 @@ impl Router {
             token: DrainToken::random(),
             channel: self.channel.id().clone(),
             url: Some(DrainUrl::parse(url).unwrap()),
-            options,
+            options: options.shared(),
             created: clock::wall(),
         };
         self.drains.converge(&entry, &self.channel);

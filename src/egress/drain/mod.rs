@@ -20,6 +20,7 @@ mod ledger;
 mod link;
 mod machine;
 mod notice;
+mod orders;
 mod outcome;
 mod plan;
 mod sink;

@@ -1,5 +1,7 @@
 //! What a drain's entry asks for, made ready for use.
 
+use std::sync::Arc;
+
 use crate::clock::UnixMicros;
 use crate::egress::filter::Filter;
 use crate::id::{DrainId, DrainToken};
@@ -24,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) id: DrainId,
     pub(crate) token: DrainToken,
     pub(crate) url: DrainUrl,
-    pub(crate) options: DrainOptions,
+    pub(crate) options: Arc<DrainOptions>,
     pub(crate) filter: Filter,
     shape: Shape,
 }
@@ -39,7 +41,7 @@ impl Plan {
             Format::Logplex if is_http => Shape::LogplexHttp,
             Format::Logplex => Shape::LogplexSyslog,
         };
-        let options = entry.options.clone();
+        let options = Arc::clone(&entry.options);
         Some(Self {
             id: entry.id,
             token: entry.token.clone(),

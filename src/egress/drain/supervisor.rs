@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -13,8 +12,9 @@ use crate::channel::{Channel, Progress};
 use crate::clock;
 use crate::egress::drain::health::Board;
 use crate::egress::drain::machine::Machine;
+use crate::egress::drain::orders::Orders;
 use crate::egress::drain::plan::Plan;
-use crate::egress::drain::task::{Common, Task, Ties};
+use crate::egress::drain::task::{Common, Shared, Task};
 use crate::egress::drain::{DrainSettings, DrainStatus};
 use crate::id::DrainId;
 use crate::net::trust::Trusts;
@@ -25,23 +25,7 @@ use crate::telemetry::Telemetry;
 /// All drains of the node.
 pub struct Drains {
     common: Arc<Common>,
-    running: Mutex<HashMap<DrainId, Running>>,
-}
-
-/// A drain's task, as seen from here.
-struct Running {
-    plans: watch::Sender<Arc<Plan>>,
-    channel: Arc<Channel>,
-    progress: Arc<Progress>,
-    board: Arc<Board>,
-    stop: CancellationToken,
-}
-
-impl Running {
-    fn end(&self) {
-        self.stop.cancel();
-        self.channel.remove_progress(&self.progress);
-    }
+    running: Mutex<HashMap<DrainId, Arc<Shared>>>,
 }
 
 impl Drains {
@@ -72,19 +56,19 @@ impl Drains {
         let mut running = self.lock();
         let Some(plan) = Plan::new(entry) else {
             if let Some(ended) = running.remove(&entry.id) {
-                ended.end();
+                end(&ended);
             }
             return;
         };
         match running.get(&entry.id) {
             Some(old) if Arc::ptr_eq(&old.channel, channel) => {
-                if !old.plans.borrow().agrees(entry) {
-                    old.plans.send_replace(Arc::new(plan));
+                if !old.orders.plan().agrees(entry) {
+                    old.orders.change(plan);
                 }
             }
             old => {
                 if let Some(old) = old {
-                    old.end();
+                    end(old);
                 }
                 running.insert(entry.id, self.start(plan, channel));
             }
@@ -94,19 +78,15 @@ impl Drains {
     /// Ends a drain at once and forgets it.
     pub fn remove(&self, id: DrainId) {
         if let Some(ended) = self.lock().remove(&id) {
-            ended.end();
+            end(&ended);
         }
     }
 
     /// How a drain is; `None` when it does not run.
     #[must_use]
     pub fn status(&self, id: DrainId) -> Option<DrainStatus> {
-        let (board, channel) = {
-            let running = self.lock();
-            let drain = running.get(&id)?;
-            (drain.board.clone(), drain.channel.clone())
-        };
-        Some(board.status(&channel))
+        let drain = self.lock().get(&id)?.clone();
+        Some(drain.board.status(&drain.channel))
     }
 
     /// Sets the gauges: drains by state, and how far behind all are together.
@@ -152,38 +132,32 @@ impl Drains {
         self.measure();
     }
 
-    fn start(&self, plan: Plan, channel: &Arc<Channel>) -> Running {
+    fn start(&self, plan: Plan, channel: &Arc<Channel>) -> Arc<Shared> {
         let machine = Machine::new(channel, clock::wall());
-        let board = Arc::new(Board::new(*machine.confirmed()));
+        let board = Board::new(*machine.confirmed());
         let progress = Arc::new(Progress::default());
         progress.confirm(channel, machine.confirmed());
         channel.add_progress(progress.clone());
-        let (plans, seen_plans) = watch::channel(Arc::new(plan));
-        let stop = CancellationToken::new();
-        let task = Task::new(
-            Ties {
-                common: self.common.clone(),
-                channel: channel.clone(),
-                progress: progress.clone(),
-                board: board.clone(),
-                plans: seen_plans,
-                stop: stop.clone(),
-            },
-            machine,
-        );
-        self.common.shutdown.spawn(task.run());
-        Running {
-            plans,
+        let shared = Arc::new(Shared {
+            common: self.common.clone(),
             channel: channel.clone(),
             progress,
             board,
-            stop,
-        }
+            orders: Orders::new(plan),
+        });
+        let task = Task::new(shared.clone(), machine);
+        self.common.shutdown.spawn(task.run());
+        shared
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DrainId, Running>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DrainId, Arc<Shared>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn end(drain: &Shared) {
+    drain.orders.end();
+    drain.channel.remove_progress(&drain.progress);
 }
 
 /// How long tasks may take to notice that they have to end.

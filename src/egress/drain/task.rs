@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,6 +29,7 @@ use crate::egress::drain::health::{Board, Phase};
 use crate::egress::drain::ledger::{Loss, LossReason};
 use crate::egress::drain::machine::{Filled, Machine, notice};
 use crate::egress::drain::notice::{Cause, Log, Notices};
+use crate::egress::drain::orders::{Order, Orders};
 use crate::egress::drain::outcome::{Failure, Outcome};
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::sink::{Around, Sink};
@@ -66,14 +66,18 @@ enum Woken {
     Notice,
 }
 
+impl From<Order> for Woken {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::End => Self::End,
+            Order::Replan => Self::Replan,
+        }
+    }
+}
+
 /// One drain at work.
 pub(crate) struct Task {
-    common: Arc<Common>,
-    channel: Arc<Channel>,
-    progress: Arc<Progress>,
-    board: Arc<Board>,
-    plans: watch::Receiver<Arc<Plan>>,
-    stop: CancellationToken,
+    shared: Arc<Shared>,
     plan: Arc<Plan>,
     machine: Machine,
     sink: Sink,
@@ -83,35 +87,21 @@ pub(crate) struct Task {
 }
 
 /// What a task shares with the supervisor.
-pub(crate) struct Ties {
+pub(crate) struct Shared {
     pub(crate) common: Arc<Common>,
     pub(crate) channel: Arc<Channel>,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) board: Arc<Board>,
-    pub(crate) plans: watch::Receiver<Arc<Plan>>,
-    pub(crate) stop: CancellationToken,
+    pub(crate) board: Board,
+    pub(crate) orders: Orders,
 }
 
 impl Task {
     /// A drain that begins at `machine`'s place.
-    pub(crate) fn new(ties: Ties, machine: Machine) -> Self {
-        let Ties {
-            common,
-            channel,
-            progress,
-            board,
-            mut plans,
-            stop,
-        } = ties;
-        let plan = plans.borrow_and_update().clone();
+    pub(crate) fn new(shared: Arc<Shared>, machine: Machine) -> Self {
+        let plan = shared.orders.take_plan();
         Self {
             sink: Sink::new(&plan),
-            common,
-            channel,
-            progress,
-            board,
-            plans,
-            stop,
+            shared,
             plan,
             machine,
             notices: Notices::default(),
@@ -144,15 +134,16 @@ impl Task {
         // After a flush; whoever has to end at once does.
         tokio::select! {
             biased;
-            () = ended(&self.common, &self.stop, &self.channel) => {}
+            () = ended(&self.shared) => {}
+            () = self.shared.orders.over() => {}
             () = Box::pin(self.sink.finish()) => {}
         }
-        self.board.show(Phase::Idle);
-        self.channel.remove_progress(&self.progress);
+        self.shared.board.show(Phase::Idle);
+        self.shared.channel.remove_progress(&self.shared.progress);
     }
 
     async fn fill_or_wait(&mut self) -> Next {
-        let settings = self.common.settings.load_full();
+        let settings = self.shared.common.settings.load_full();
         let bytes_max = self
             .plan
             .options
@@ -160,7 +151,10 @@ impl Task {
             .unwrap_or(settings.batch_bytes_max)
             .min(BATCH_BYTES_LIMIT);
         let now = clock::wall();
-        match self.machine.fill(&self.channel, &self.plan, bytes_max, now) {
+        match self
+            .machine
+            .fill(&self.shared.channel, &self.plan, bytes_max, now)
+        {
             Filled::Batch => return Next::Go,
             Filled::Passed { lapped } => {
                 self.count_lapped(lapped, lapped.count());
@@ -171,11 +165,11 @@ impl Task {
             }
             Filled::Nothing => {}
         }
-        if self.common.flushing.is_cancelled() {
+        if self.shared.common.flushing.is_cancelled() {
             return Next::End;
         }
         self.machine.rest();
-        self.board.show(Phase::Idle);
+        self.shared.board.show(Phase::Idle);
         self.wait(&settings).await
     }
 
@@ -184,10 +178,10 @@ impl Task {
         let notice_at = self.notices.due(clock::now(), settings.notice_interval);
         let woken = tokio::select! {
             biased;
-            () = ended(&self.common, &self.stop, &self.channel) => Woken::End,
-            changed = self.plans.changed() => changed.map_or(Woken::End, |()| Woken::Replan),
-            () = self.common.flushing.cancelled() => Woken::Go,
-            () = self.channel.readable(self.machine.cursor()) => Woken::Go,
+            () = ended(&self.shared) => Woken::End,
+            order = self.shared.orders.next() => order.into(),
+            () = self.shared.common.flushing.cancelled() => Woken::Go,
+            () = self.shared.channel.readable(self.machine.cursor()) => Woken::Go,
             () = self.sink.expired(settings) => Woken::Go,
             () = until(notice_at) => Woken::Notice,
         };
@@ -206,7 +200,7 @@ impl Task {
 
     /// Makes one try to send the batch, and settles or backs off as it ends.
     async fn deliver(&mut self) -> Next {
-        let settings = self.common.settings.load_full();
+        let settings = self.shared.common.settings.load_full();
         if let Some(batch) = self.machine.batch_mut()
             && let Err(error) = batch.compress(self.plan.compression()).await
         {
@@ -219,19 +213,25 @@ impl Task {
         let around = Around {
             plan: &self.plan,
             settings: &settings,
-            trusts: &self.common.trusts,
+            trusts: &self.shared.common.trusts,
         };
-        let try_once = attempt(&mut self.sink, batch, around, &self.board, &self.common);
+        let try_once = attempt(
+            &mut self.sink,
+            batch,
+            around,
+            &self.shared.board,
+            &self.shared.common,
+        );
         let outcome = tokio::select! {
             biased;
-            () = ended(&self.common, &self.stop, &self.channel) => return Next::End,
-            changed = self.plans.changed() => {
-                if changed.is_err() {
-                    return Next::End;
+            () = ended(&self.shared) => return Next::End,
+            order = self.shared.orders.next() => match order {
+                Order::End => return Next::End,
+                Order::Replan => {
+                    self.replan();
+                    return Next::Go;
                 }
-                self.replan();
-                return Next::Go;
-            }
+            },
             outcome = try_once => outcome,
         };
         match outcome {
@@ -249,13 +249,13 @@ impl Task {
 
     fn confirm(&mut self, status: Option<u16>) {
         if let Some(batch) = self.machine.batch() {
-            let telemetry = &self.common.telemetry;
+            let telemetry = &self.shared.common.telemetry;
             telemetry.drain_delivered.increment(batch.counts.messages);
         }
         self.machine.confirm();
-        self.progress.set_stalled(false);
+        self.shared.progress.set_stalled(false);
         // Before the numbers: who sees a message delivered sees the answer that it got, too.
-        let has_recovered = self.board.succeed(status, clock::wall());
+        let has_recovered = self.shared.board.succeed(status, clock::wall());
         self.publish();
         if has_recovered && self.log.is_recovery_told() {
             info!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), "drain delivers again");
@@ -264,14 +264,14 @@ impl Task {
 
     fn refuse(&mut self, status: u16, settings: &DrainSettings) {
         if let Some(batch) = self.machine.batch() {
-            let telemetry = &self.common.telemetry;
+            let telemetry = &self.shared.common.telemetry;
             telemetry.drain_refused.increment(batch.counts.messages);
         }
         let now = clock::wall();
         let told = self.machine.lose(LossReason::Refused, now);
         self.notices.add(told, Cause::Refused(status));
-        self.progress.set_stalled(false);
-        let is_new = self.board.refuse(status, now);
+        self.shared.progress.set_stalled(false);
+        let is_new = self.shared.board.refuse(status, now);
         self.publish();
         let told = self
             .log
@@ -292,9 +292,9 @@ impl Task {
         settings: &DrainSettings,
     ) -> Next {
         self.sink.close();
-        self.progress.set_stalled(true);
+        self.shared.progress.set_stalled(true);
         let attempts = self.fail(&failure, settings);
-        if self.common.flushing.is_cancelled() {
+        if self.shared.common.flushing.is_cancelled() {
             match self.flush {
                 Flush::LastTry => return Next::End,
                 Flush::Patient if Flush::is_given_up(attempts, &failure) => return Next::End,
@@ -313,12 +313,14 @@ impl Task {
             getrandom::u64().unwrap_or(u64::MAX),
         )
         .max(retry_after.unwrap_or_default());
-        self.board.set_next_try(Some(clock::wall().plus(delay)));
+        self.shared
+            .board
+            .set_next_try(Some(clock::wall().plus(delay)));
         let next = self
             .wait_for_try(clock::now() + delay, attempts, settings)
             .await;
-        self.board.set_next_try(None);
-        if self.machine.is_overwritten(self.channel.first_seq()) {
+        self.shared.board.set_next_try(None);
+        if self.machine.is_overwritten(self.shared.channel.first_seq()) {
             self.give_up();
         }
         next
@@ -335,9 +337,9 @@ impl Task {
             let notice_at = self.notices.due(clock::now(), settings.notice_interval);
             let woken = tokio::select! {
                 biased;
-                () = ended(&self.common, &self.stop, &self.channel) => Woken::End,
-                changed = self.plans.changed() => changed.map_or(Woken::End, |()| Woken::Replan),
-                () = self.common.flushing.cancelled(), if is_flush_new => Woken::Flush,
+                () = ended(&self.shared) => Woken::End,
+                order = self.shared.orders.next() => order.into(),
+                () = self.shared.common.flushing.cancelled(), if is_flush_new => Woken::Flush,
                 () = sleep_until(due) => Woken::Go,
                 () = until(notice_at) => Woken::Notice,
             };
@@ -357,7 +359,7 @@ impl Task {
 
     /// Counts and tells a failed try; says how many in a row that makes.
     fn fail(&mut self, failure: &Failure, settings: &DrainSettings) -> u64 {
-        let attempts = self.board.fail(failure, clock::wall());
+        let attempts = self.shared.board.fail(failure, clock::wall());
         let told = self
             .log
             .trouble(attempts == 1, clock::now(), settings.notice_interval);
@@ -389,24 +391,30 @@ impl Task {
     }
 
     fn count_lapped(&mut self, told: Loss, messages: u64) {
-        self.common.telemetry.drain_lapped.increment(messages);
+        self.shared
+            .common
+            .telemetry
+            .drain_lapped
+            .increment(messages);
         self.notices.add(told, Cause::Lapped);
     }
 
     /// Takes over a changed entry: the place stays, the batch is made anew, the connection goes.
     fn replan(&mut self) {
-        self.plan = self.plans.borrow_and_update().clone();
+        self.plan = self.shared.orders.take_plan();
         self.machine.rewind();
         self.sink = Sink::new(&self.plan);
-        self.board.forget_trouble();
-        self.progress.set_stalled(false);
+        self.shared.board.forget_trouble();
+        self.shared.progress.set_stalled(false);
     }
 
     /// Shows what was settled, to the API and to writers that wait for room.
     fn publish(&self) {
         let confirmed = self.machine.confirmed();
-        self.board.settle(self.machine.totals(), *confirmed);
-        self.progress.confirm(&self.channel, confirmed);
+        self.shared.board.settle(self.machine.totals(), *confirmed);
+        self.shared
+            .progress
+            .confirm(&self.shared.channel, confirmed);
     }
 
     /// Tells the channel's readers what was lost, if it is time.
@@ -421,23 +429,25 @@ impl Task {
 
     fn tell(&self, text: &str) {
         let now = clock::wall();
-        self.channel.append(iter::once(notice(now, text)), now);
+        self.shared
+            .channel
+            .append(iter::once(notice(now, text)), now);
     }
 }
 
-/// Ends when the drain has to. Cancel safe.
-async fn ended(common: &Common, stop: &CancellationToken, channel: &Channel) {
+/// Ends when the node stops or the channel is closed. Cancel safe.
+async fn ended(shared: &Shared) {
     tokio::select! {
-        () = common.shutdown.requested() => {}
-        () = stop.cancelled() => {}
-        () = channel.closed() => {}
+        () = shared.common.shutdown.requested() => {}
+        () = shared.channel.closed() => {}
     }
 }
 
 /// Ends at `instant`, or never. Cancel safe.
 async fn until(instant: Option<Instant>) {
     match instant {
-        Some(instant) => sleep_until(instant).await,
+        // Boxed: most drains have nothing to wait for.
+        Some(instant) => Box::pin(sleep_until(instant)).await,
         None => std::future::pending().await,
     }
 }
@@ -495,20 +505,18 @@ mod tests {
             token: DrainToken::random(),
             channel: id,
             url: Some(DrainUrl::parse("http://host/").unwrap()),
-            options: DrainOptions::default(),
+            options: DrainOptions::default().shared(),
             created: UnixMicros::default(),
         };
         let machine = Machine::new(&channel, UnixMicros::default());
-        let (_sender, plans) = watch::channel(Arc::new(Plan::new(&entry).unwrap()));
-        let ties = Ties {
+        let shared = Arc::new(Shared {
             common,
             channel: channel.clone(),
             progress: Arc::new(Progress::default()),
-            board: Arc::new(Board::new(*machine.confirmed())),
-            plans,
-            stop: CancellationToken::new(),
-        };
-        let task_bytes = size_of_val(&Task::new(ties, machine).run());
-        assert!(task_bytes <= 1_600, "{task_bytes} bytes");
+            board: Board::new(*machine.confirmed()),
+            orders: Orders::new(Plan::new(&entry).unwrap()),
+        });
+        let task_bytes = size_of_val(&Task::new(shared, machine).run());
+        assert!(task_bytes <= 1_300, "{task_bytes} bytes");
     }
 }

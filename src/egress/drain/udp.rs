@@ -149,7 +149,7 @@ mod tests {
             token: DrainToken::random(),
             channel: ChannelId::new("app").unwrap(),
             url: Some(DrainUrl::parse("syslog+udp://127.0.0.1:9").unwrap()),
-            options: DrainOptions::default(),
+            options: DrainOptions::default().shared(),
             created: UnixMicros::default(),
         };
         let plan = Plan::new(&entry).unwrap();
