@@ -61,6 +61,9 @@ pub const DRAINS_PER_CHANNEL_MAX: usize = 100;
 /// Tokens of one channel.
 pub const TOKENS_PER_CHANNEL_MAX: usize = 1_000;
 
+/// Token names of which one copy serves all tokens so named; most are few words that recur.
+pub const SOURCES_SHARED_MAX: usize = 1_024;
+
 /// Channels of one node.
 pub const CHANNELS_MAX: usize = 5_000_000;
 
@@ -239,7 +242,7 @@ pub const CREDENTIAL_PERMISSIONS_MAX: usize = 1_000;
 pub const CHANGES_PER_COMMIT_MAX: usize = 64;
 
 /// Pages of the store's file kept in memory: only start and commits read it.
-pub const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
+pub const STORE_CACHE_BYTES: usize = 1024 * 1024;
 
 /// How long a store that failed rests before it is tried again without a change.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);

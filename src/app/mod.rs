@@ -333,7 +333,7 @@ async fn ensure_channels(config: &Config, control: &Control) -> Result<(), Contr
 /// A listener whose token is unknown drops all that arrives; its token may still be made later.
 fn warn_of_unknown_tokens(config: &Config, control: &Control) {
     for listener in &config.listener {
-        if control.directory().token(listener.token.expose()).is_none() {
+        if !control.directory().knows_token(&listener.token) {
             let (protocol, address) = (listener.protocol, listener.address);
             // Not the token: it is a secret.
             warn!(?protocol, %address, "the token of this [[listener]] is unknown: what arrives there is dropped");

@@ -93,10 +93,11 @@ impl Effects for Live {
 /// Brings a fresh node to what `entries` ask for.
 pub(crate) fn start(entries: &Entries, effects: &impl Effects, when_full: WhenFull) {
     for channel in entries.channels(None) {
-        effects.put_channel(channel, resolve(channel.when_full, when_full));
+        let when_full = resolve(channel.when_full, when_full);
+        effects.put_channel(&channel, when_full);
     }
     for token in entries.tokens() {
-        effects.put_token(token);
+        effects.put_token(&token);
     }
     for drain in entries.drains(None) {
         effects.put_drain(drain);
@@ -130,7 +131,7 @@ pub(crate) fn follow(change: &Change, effects: &impl Effects, when_full: WhenFul
             effects.remove_channel(id);
         }
         Change::PutToken(token) => effects.put_token(token),
-        Change::RemoveToken(token) => effects.remove_token(token),
+        Change::RemoveToken { channel: _, token } => effects.remove_token(token),
         Change::PutDrain(drain) => effects.put_drain(drain),
         Change::RemoveDrain(id) => effects.remove_drain(*id),
         // Looked up at each request; nothing runs for them.

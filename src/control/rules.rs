@@ -179,11 +179,11 @@ impl Rules {
         directory
             .channel(channel)
             .ok_or(ControlError::UnknownChannel)?;
-        directory
-            .token(token.expose())
-            .filter(|entry| entry.channel == *channel)
-            .ok_or(ControlError::UnknownToken)?;
-        Ok((Some(Change::RemoveToken(token)), ()))
+        if !directory.has_token(channel, &token) {
+            return Err(ControlError::UnknownToken);
+        }
+        let channel = channel.clone();
+        Ok((Some(Change::RemoveToken { channel, token }), ()))
     }
 
     pub(crate) fn create_drain(

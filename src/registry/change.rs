@@ -37,7 +37,12 @@ pub enum Change {
     /// Adds a token to its channel.
     PutToken(TokenEntry),
     /// Ends a token.
-    RemoveToken(Token),
+    RemoveToken {
+        /// The channel it writes to.
+        channel: ChannelId,
+        /// The token.
+        token: Token,
+    },
     /// Makes or replaces a drain.
     PutDrain(Box<DrainEntry>),
     /// Ends a drain.

@@ -46,13 +46,13 @@ impl Directory {
     /// The channel called `id`.
     #[must_use]
     pub fn channel(&self, id: &ChannelId) -> Option<ChannelEntry> {
-        self.read().channel(id).cloned()
+        self.read().channel(id)
     }
 
     /// The tokens of a channel, oldest first.
     #[must_use]
     pub fn tokens_of(&self, id: &ChannelId) -> Vec<TokenEntry> {
-        self.read().tokens_of(id).cloned().collect()
+        self.read().tokens_of(id).collect()
     }
 
     /// The drains of a channel by id, reserved ones included.
@@ -75,11 +75,16 @@ impl Directory {
         self.read().drain(id).cloned()
     }
 
-    /// The entry of the token written as `token`.
+    /// Whether `token` is one of the channel `id`.
     #[must_use]
-    pub fn token(&self, token: &str) -> Option<TokenEntry> {
-        let token = Token::new(token).ok()?;
-        self.read().token(&token).cloned()
+    pub fn has_token(&self, id: &ChannelId, token: &Token) -> bool {
+        self.read().has_token(id, token)
+    }
+
+    /// Whether `token` is one of any channel; looks at all of them.
+    #[must_use]
+    pub fn knows_token(&self, token: &Token) -> bool {
+        self.read().knows_token(token)
     }
 
     /// The credential called `id`.
@@ -91,7 +96,7 @@ impl Directory {
     /// A page of the channels in order of their ids: those after `after`, at most `rows`.
     #[must_use]
     pub fn channels_page(&self, after: Option<&ChannelId>, rows: usize) -> Vec<ChannelEntry> {
-        self.read().channels(after).take(rows).cloned().collect()
+        self.read().channels(after).take(rows).collect()
     }
 
     /// A page of the drains in order of their ids: those after `after`, at most `rows`.

@@ -1,13 +1,14 @@
 //! All entries in memory, and the pure function that changes them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
-use crate::clock::UnixMicros;
-use crate::id::{ChannelId, CredentialId, DrainId, Token};
+use crate::id::{ChannelId, CredentialId, DrainId, Source, Token};
+use crate::limits::SOURCES_SHARED_MAX;
 use crate::registry::change::Change;
 use crate::registry::channels::ChannelEntry;
 use crate::registry::credentials::CredentialEntry;
 use crate::registry::drains::DrainEntry;
+use crate::registry::members::Member;
 use crate::registry::tokens::TokenEntry;
 
 /// Greatest numbers given out so far; none is given twice.
@@ -35,27 +36,24 @@ pub struct EntryCounts {
 /// The maps. Ordered where the API pages through them.
 #[derive(Default)]
 pub struct Entries {
-    channels: BTreeMap<ChannelId, Member>,
-    tokens: HashMap<Token, TokenEntry>,
-    drains: BTreeMap<DrainId, DrainEntry>,
+    // Boxed: what a map of this kind has free is then a fraction of what it holds.
+    channels: BTreeMap<ChannelId, Box<Member>>,
+    drains: BTreeMap<DrainId, Box<DrainEntry>>,
     credentials: BTreeMap<CredentialId, CredentialEntry>,
+    token_count: usize,
+    /// Names that many tokens have, as most do.
+    sources: HashSet<Source>,
     counters: Counters,
 }
 
-/// A channel and what belongs to it.
-struct Member {
-    entry: ChannelEntry,
-    /// Invariant: ordered; the keys of the channel's tokens.
-    tokens: Vec<(UnixMicros, Token)>,
-    /// Invariant: ordered; the ids of the channel's drains.
-    drains: Vec<DrainId>,
-}
-
 impl Entries {
-    /// No entries, with `counters` as they were left.
+    /// These channels and nothing that belongs to them yet, with `counters` as they were left.
+    /// Channels in order of their ids are packed more tightly than if they came one by one.
     #[must_use]
-    pub fn new(counters: Counters) -> Self {
+    pub fn new(counters: Counters, channels: Vec<ChannelEntry>) -> Self {
+        let member = |entry: ChannelEntry| (entry.id.clone(), Box::new(Member::new(entry)));
         Self {
+            channels: channels.into_iter().map(member).collect(),
             counters,
             ..Self::default()
         }
@@ -74,7 +72,7 @@ impl Entries {
                 let last = &mut self.counters.number_last;
                 *last = (*last).max(number.unwrap_or(0));
                 for token in tokens_removed {
-                    self.remove_token(token);
+                    self.remove_token(&channel.id, token);
                 }
                 for token in tokens {
                     self.put_token(token.clone());
@@ -82,19 +80,21 @@ impl Entries {
             }
             Change::RemoveChannel { id, tokens, drains } => {
                 for token in tokens {
-                    self.remove_token(token);
+                    self.remove_token(id, token);
                 }
                 for &drain in drains {
                     self.remove_drain(drain);
                 }
                 let gone = self.channels.remove(id);
                 debug_assert!(
-                    gone.is_none_or(|member| member.tokens.is_empty() && member.drains.is_empty()),
+                    gone.is_none_or(
+                        |member| member.token_count() == 0 && member.drains().is_empty()
+                    ),
                     "the change names all that belongs to the channel"
                 );
             }
             Change::PutToken(token) => drop(self.put_token(token.clone())),
-            Change::RemoveToken(token) => self.remove_token(token),
+            Change::RemoveToken { channel, token } => self.remove_token(channel, token),
             Change::PutDrain(drain) => drop(self.put_drain(drain.as_ref().clone())),
             Change::RemoveDrain(id) => self.remove_drain(*id),
             Change::PutCredential(credential) => self.put_credential(credential.clone()),
@@ -105,37 +105,41 @@ impl Entries {
     /// Adds or replaces a channel; what belongs to it stays.
     pub fn put_channel(&mut self, entry: ChannelEntry) {
         match self.channels.get_mut(&entry.id) {
-            Some(member) => member.entry = entry,
-            None => drop(self.channels.insert(
-                entry.id.clone(),
-                Member {
-                    entry,
-                    tokens: Vec::new(),
-                    drains: Vec::new(),
-                },
-            )),
+            Some(member) => member.set(entry),
+            None => {
+                let id = entry.id.clone();
+                self.channels.insert(id, Box::new(Member::new(entry)));
+            }
         }
     }
 
-    /// Adds a token; `None`, and nothing done, when its channel is unknown.
+    /// Adds or replaces a token; `None`, and nothing done, when its channel is unknown. Tokens are
+    /// random: that another channel has the same one is not looked for.
     pub fn put_token(&mut self, entry: TokenEntry) -> Option<()> {
         let member = self.channels.get_mut(&entry.channel)?;
-        let key = (entry.created, entry.token.clone());
-        if let Err(place) = member.tokens.binary_search(&key) {
-            member.tokens.insert(place, key);
-        }
-        self.tokens.insert(entry.token.clone(), entry);
+        let source = match self.sources.get(&entry.source) {
+            Some(shared) => shared.clone(),
+            None => {
+                if self.sources.len() < SOURCES_SHARED_MAX {
+                    self.sources.insert(entry.source.clone());
+                }
+                entry.source.clone()
+            }
+        };
+        let before = member.token_count();
+        member.put_token(entry, source);
+        self.token_count += member.token_count() - before;
         Some(())
     }
 
     /// Adds or replaces a drain; `None`, and nothing done, when its channel is unknown.
-    pub fn put_drain(&mut self, entry: DrainEntry) -> Option<()> {
-        let member = self.channels.get_mut(&entry.channel)?;
-        if let Err(place) = member.drains.binary_search(&entry.id) {
-            member.drains.insert(place, entry.id);
-        }
+    pub fn put_drain(&mut self, mut entry: DrainEntry) -> Option<()> {
+        // The channel's own id: the same text, kept once.
+        let (id, _) = self.channels.get_key_value(&entry.channel)?;
+        entry.channel = id.clone();
+        self.channels.get_mut(&entry.channel)?.put_drain(entry.id);
         self.counters.drain_last = self.counters.drain_last.max(entry.id.value());
-        self.drains.insert(entry.id, entry);
+        self.drains.insert(entry.id, Box::new(entry));
         Some(())
     }
 
@@ -144,12 +148,11 @@ impl Entries {
         self.credentials.insert(entry.id.clone(), entry);
     }
 
-    fn remove_token(&mut self, token: &Token) {
-        let Some(entry) = self.tokens.remove(token) else {
-            return;
-        };
-        if let Some(member) = self.channels.get_mut(&entry.channel) {
-            member.tokens.retain(|(_, kept)| kept != token);
+    fn remove_token(&mut self, channel: &ChannelId, token: &Token) {
+        if let Some(member) = self.channels.get_mut(channel) {
+            let before = member.token_count();
+            member.remove_token(token);
+            self.token_count -= before - member.token_count();
         }
     }
 
@@ -158,42 +161,52 @@ impl Entries {
             return;
         };
         if let Some(member) = self.channels.get_mut(&entry.channel) {
-            member.drains.retain(|&kept| kept != id);
+            member.remove_drain(id);
         }
     }
 
     /// The channel called `id`.
     #[must_use]
-    pub fn channel(&self, id: &ChannelId) -> Option<&ChannelEntry> {
-        self.channels.get(id).map(|member| &member.entry)
+    pub fn channel(&self, id: &ChannelId) -> Option<ChannelEntry> {
+        let (id, member) = self.channels.get_key_value(id)?;
+        Some(member.entry(id))
     }
 
     /// The tokens of a channel, oldest first.
-    pub fn tokens_of(&self, id: &ChannelId) -> impl Iterator<Item = &TokenEntry> {
-        let keys = self.channels.get(id).map(|member| member.tokens.iter());
-        keys.into_iter()
-            .flatten()
-            .filter_map(|(_, token)| self.tokens.get(token))
+    pub fn tokens_of<'a>(&'a self, id: &ChannelId) -> impl Iterator<Item = TokenEntry> + use<'a> {
+        let found = self.channels.get_key_value(id).into_iter();
+        found.flat_map(|(id, member)| member.tokens(id))
     }
 
     /// The drains of a channel, by id.
-    pub fn drains_of(&self, id: &ChannelId) -> impl Iterator<Item = &DrainEntry> {
-        let ids = self.channels.get(id).map(|member| member.drains.iter());
+    pub fn drains_of<'a>(
+        &'a self,
+        id: &ChannelId,
+    ) -> impl Iterator<Item = &'a DrainEntry> + use<'a> {
+        let ids = self.channels.get(id).map(|member| member.drains());
         ids.into_iter()
             .flatten()
-            .filter_map(|drain| self.drains.get(drain))
+            .filter_map(|&drain| self.drain(drain))
     }
 
-    /// The token, if there is such.
+    /// Whether `token` is one of the channel `id`.
     #[must_use]
-    pub fn token(&self, token: &Token) -> Option<&TokenEntry> {
-        self.tokens.get(token)
+    pub fn has_token(&self, id: &ChannelId, token: &Token) -> bool {
+        let member = self.channels.get(id);
+        member.is_some_and(|member| member.has_token(token.expose()))
+    }
+
+    /// Whether `token` is one of any channel; looks at all of them.
+    #[must_use]
+    pub fn knows_token(&self, token: &Token) -> bool {
+        let mut members = self.channels.values();
+        members.any(|member| member.has_token(token.expose()))
     }
 
     /// The drain numbered `id`.
     #[must_use]
     pub fn drain(&self, id: DrainId) -> Option<&DrainEntry> {
-        self.drains.get(&id)
+        self.drains.get(&id).map(Box::as_ref)
     }
 
     /// The credential called `id`.
@@ -206,13 +219,13 @@ impl Entries {
     pub fn channels<'a>(
         &'a self,
         after: Option<&ChannelId>,
-    ) -> impl Iterator<Item = &'a ChannelEntry> + use<'a> {
-        range_after(&self.channels, after).map(|member| &member.entry)
+    ) -> impl Iterator<Item = ChannelEntry> + use<'a> {
+        range_after(&self.channels, after).map(|(id, member)| member.entry(id))
     }
 
     /// The drains behind `after`, by id.
     pub fn drains(&self, after: Option<DrainId>) -> impl Iterator<Item = &DrainEntry> + use<'_> {
-        range_after(&self.drains, after.as_ref())
+        range_after(&self.drains, after.as_ref()).map(|(_, drain)| drain.as_ref())
     }
 
     /// The credentials behind `after`, by id.
@@ -220,12 +233,13 @@ impl Entries {
         &'a self,
         after: Option<&CredentialId>,
     ) -> impl Iterator<Item = &'a CredentialEntry> + use<'a> {
-        range_after(&self.credentials, after)
+        range_after(&self.credentials, after).map(|(_, credential)| credential)
     }
 
-    /// All tokens, in no order.
-    pub fn tokens(&self) -> impl Iterator<Item = &TokenEntry> {
-        self.tokens.values()
+    /// All tokens, channel by channel.
+    pub fn tokens(&self) -> impl Iterator<Item = TokenEntry> {
+        let members = self.channels.iter();
+        members.flat_map(|(id, member)| member.tokens(id))
     }
 
     /// The numbers given out so far.
@@ -239,7 +253,7 @@ impl Entries {
     pub fn counts(&self) -> EntryCounts {
         EntryCounts {
             channels: self.channels.len(),
-            tokens: self.tokens.len(),
+            tokens: self.token_count,
             drains: self.drains.len(),
             credentials: self.credentials.len(),
         }
@@ -249,8 +263,7 @@ impl Entries {
 fn range_after<'a, K: Ord, V>(
     map: &'a BTreeMap<K, V>,
     after: Option<&K>,
-) -> impl Iterator<Item = &'a V> + use<'a, K, V> {
+) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
     let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
     map.range((start, std::ops::Bound::Unbounded))
-        .map(|(_, value)| value)
 }

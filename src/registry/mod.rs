@@ -12,6 +12,7 @@ mod drain_options;
 pub mod drain_url;
 mod drains;
 mod entries;
+mod members;
 pub mod sessions;
 mod tokens;
 

@@ -4,10 +4,14 @@
 pub mod limit;
 pub mod notice;
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
@@ -15,6 +19,7 @@ use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 
 use crate::channel::Channel;
 use crate::channel::Node;
@@ -39,7 +44,8 @@ pub struct Route {
 pub struct Target {
     token: Token,
     route: Route,
-    limiter: Mutex<Limiter>,
+    /// Made when first asked for: without limits, and at rest, there is none.
+    limiter: OnceLock<Box<Mutex<Limiter>>>,
 }
 
 impl Target {
@@ -47,7 +53,7 @@ impl Target {
         Self {
             token,
             route,
-            limiter: Mutex::default(),
+            limiter: OnceLock::new(),
         }
     }
 
@@ -72,7 +78,8 @@ impl Target {
     /// The token's rate limiter: locked once per read or request, never across an `.await`.
     pub fn limiter(&self) -> MutexGuard<'_, Limiter> {
         // A panic under the lock leaves numbers that are at worst a little wrong.
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+        let limiter = self.limiter.get_or_init(Box::default);
+        limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,10 +131,34 @@ impl Firehose {
     }
 }
 
+/// A target, found by its token, which is kept in it alone.
+struct ByToken(Arc<Target>);
+
+impl Borrow<[u8]> for ByToken {
+    fn borrow(&self) -> &[u8] {
+        self.0.token.expose().as_bytes()
+    }
+}
+
+impl Hash for ByToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As the bytes by which it is looked up.
+        <Self as Borrow<[u8]>>::borrow(self).hash(state);
+    }
+}
+
+impl PartialEq for ByToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.token == other.0.token
+    }
+}
+
+impl Eq for ByToken {}
+
 /// All tokens and their routes. Look-ups never wait for the control plane.
 #[derive(Default)]
 pub struct RouteTable {
-    targets: DashMap<Box<[u8]>, Arc<Target>>,
+    targets: DashMap<ByToken, ()>,
     generation: AtomicU64,
     limits: ArcSwapOption<RateLimits>,
     firehose: ArcSwapOption<Firehose>,
@@ -161,16 +192,17 @@ impl RouteTable {
     pub fn route(&self, token: &[u8]) -> Option<Arc<Target>> {
         self.targets
             .get(token)
-            .map(|target| Arc::clone(target.value()))
+            .map(|found| Arc::clone(&found.key().0))
     }
 
     /// Puts `route` in force for `token`, in place of an earlier one.
     pub fn insert(&self, token: &Token, route: Route) {
-        let key = Box::from(token.expose().as_bytes());
-        drop(
-            self.targets
-                .insert(key, Arc::new(Target::new(token.clone(), route))),
-        );
+        let target = ByToken(Arc::new(Target::new(token.clone(), route)));
+        match self.targets.entry(target) {
+            // In one step: there is no moment at which the token is unknown.
+            Entry::Occupied(entry) => drop(entry.replace_entry(())),
+            Entry::Vacant(entry) => drop(entry.insert(())),
+        }
         self.raise_generation();
     }
 

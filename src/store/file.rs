@@ -254,7 +254,7 @@ mod tests {
 
     fn tokens_of(entries: &Entries, id: &str) -> Vec<String> {
         let id = ChannelId::new(id).unwrap();
-        let text = |entry: &TokenEntry| entry.token.expose().to_owned();
+        let text = |entry: TokenEntry| entry.token.expose().to_owned();
         entries.tokens_of(&id).map(text).collect()
     }
 

@@ -72,7 +72,7 @@ pub(crate) fn write(transaction: &WriteTransaction, change: &Change) -> Result<(
             let mut table = transaction.open_table(TOKENS)?;
             table.insert(token.token.expose(), row("tokens", token)?.as_slice())?;
         }
-        Change::RemoveToken(token) => {
+        Change::RemoveToken { channel: _, token } => {
             transaction.open_table(TOKENS)?.remove(token.expose())?;
         }
         Change::PutDrain(drain) => {
@@ -98,14 +98,16 @@ pub(crate) fn write(transaction: &WriteTransaction, change: &Change) -> Result<(
 /// Reads all entries in one consistent view.
 pub(crate) fn read(transaction: &redb::ReadTransaction) -> Result<Entries, RowError> {
     let meta = transaction.open_table(META)?;
-    let mut entries = Entries::new(Counters {
+    let counters = Counters {
         drain_last: number(&meta, DRAIN_LAST)?,
         number_last: number(&meta, NUMBER_LAST)?,
-    });
+    };
+    let mut channels = Vec::new();
     for found in transaction.open_table(CHANNELS)?.iter()? {
         let (_, value) = found?;
-        entries.put_channel(entry::<ChannelEntry>("channels", value.value())?);
+        channels.push(entry::<ChannelEntry>("channels", value.value())?);
     }
+    let mut entries = Entries::new(counters, channels);
     for found in transaction.open_table(TOKENS)?.iter()? {
         let (_, value) = found?;
         let token = entry::<TokenEntry>("tokens", value.value())?;
