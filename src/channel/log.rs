@@ -44,6 +44,11 @@ impl Log {
         }
     }
 
+    /// Where segments take their buffers from.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Appends a run in order. `run` is iterated twice. Where the channel's budget is used up,
     /// records from `keep_from` on, counted in bytes, may take as much again before they go.
     pub(crate) fn append<'m, I>(

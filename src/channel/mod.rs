@@ -48,14 +48,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::sync::Notify;
-
 use crate::channel::log::Log;
 use crate::channel::pool::Pool;
 use crate::channel::pressure::Pressure;
 use crate::channel::segment::Segment;
 use crate::channel::table::Table;
-use crate::channel::wake::Waiters;
+use crate::channel::wake::{Bell, Bells, Waiters};
 use crate::clock::UnixMicros;
 use crate::id::{ChannelId, Seq};
 use crate::syslog::message::Message;
@@ -84,10 +82,8 @@ pub struct ChannelFlags {
 pub struct Channel {
     id: ChannelId,
     log: Log,
-    pool: Arc<Pool>,
     waiters: Waiters,
-    appended: Notify,
-    closing: Notify,
+    bells: Bells,
     pressure: Pressure,
     /// `NO_TAIL`, `NO_REDIS`, `WAITS`, `CLOSED`.
     bits: AtomicU8,
@@ -98,10 +94,8 @@ impl Channel {
         Self {
             id,
             log: Log::new(Arc::clone(pool), empty),
-            pool: Arc::clone(pool),
             waiters: Waiters::default(),
-            appended: Notify::new(),
-            closing: Notify::new(),
+            bells: Bells::default(),
             pressure: Pressure::default(),
             bits: AtomicU8::new(0),
         }
@@ -131,7 +125,7 @@ impl Channel {
     {
         let appended = self.log.append(run, arrival, || self.awaited_from());
         if self.waiters.any() {
-            self.appended.notify_waiters();
+            self.bells.ring(Bell::Appended);
         }
         appended
     }
@@ -176,7 +170,7 @@ impl Channel {
     /// `history_age_max` at `now`: for whoever shows history.
     #[must_use]
     pub fn cursor_history(&self, count: u64, now: UnixMicros) -> Cursor {
-        let begin = self.pool.history_begin(now);
+        let begin = self.pool().history_begin(now);
         self.log.cursor_back_to(count, begin)
     }
 
@@ -205,7 +199,7 @@ impl Channel {
     pub async fn readable(&self, cursor: &Cursor) {
         while !self.log.is_readable(cursor) {
             // Made before the reader is counted and looks again; `Waiters` says why.
-            let appended = self.appended.notified();
+            let appended = self.bells.listen(Bell::Appended);
             let _waiting = self.waiters.join();
             if self.log.is_readable(cursor) {
                 return;
@@ -234,6 +228,7 @@ impl Channel {
     /// Forgets a drain's progress, and wakes writers that waited for it.
     pub fn remove_progress(&self, progress: &Arc<Progress>) {
         self.pressure.remove(progress);
+        self.wake_writers();
     }
 
     /// What happens to messages when a drain is too slow.
@@ -249,7 +244,7 @@ impl Channel {
     /// Changes what happens to messages when a drain is too slow; wakes writers that wait.
     pub fn set_when_full(&self, when_full: WhenFull) {
         self.set(WAITS, when_full == WhenFull::Wait);
-        self.pressure.wake();
+        self.wake_writers();
     }
 
     /// The channel's flags.
@@ -270,7 +265,7 @@ impl Channel {
     /// Ends when the channel was deleted: tails end, drains stop. Cancel safe.
     pub async fn closed(&self) {
         while !self.is_closed() {
-            let closing = self.closing.notified();
+            let closing = self.bells.listen(Bell::Closing);
             if self.is_closed() {
                 return;
             }
@@ -287,16 +282,21 @@ impl Channel {
     /// Tells readers and waiting writers that the channel was deleted.
     fn close(&self) {
         self.set(CLOSED, true);
-        self.closing.notify_waiters();
-        self.pressure.wake();
+        self.bells.ring(Bell::Closing);
+        self.wake_writers();
     }
 
     fn log(&self) -> &Log {
         &self.log
     }
 
-    fn pressure(&self) -> &Pressure {
-        &self.pressure
+    fn pool(&self) -> &Pool {
+        self.log.pool()
+    }
+
+    /// Lets everybody who waits for room look again.
+    fn wake_writers(&self) {
+        self.bells.ring(Bell::Room);
     }
 
     fn has(&self, bit: u8) -> bool {

@@ -1,5 +1,8 @@
 //! All channels of the process, and the upkeep of their memory.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +21,41 @@ use crate::limits::{FREE_INTERVAL_MIN, MEASURE_INTERVAL, SWEEP_INTERVAL};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Telemetry;
 
+/// A channel, found by its id, which is kept in it alone.
+struct ById(Arc<Channel>);
+
+impl Deref for ById {
+    type Target = Arc<Channel>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Borrow<ChannelId> for ById {
+    fn borrow(&self) -> &ChannelId {
+        self.id()
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As the id by which it is looked up.
+        self.id().hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for ById {}
+
 /// All channels of this process and their memory.
 pub struct Node {
-    channels: DashMap<ChannelId, Arc<Channel>>,
+    channels: DashMap<ById, ()>,
     pool: Arc<Pool>,
     /// Shared by all channels without messages.
     empty: crate::channel::sync::Arc<Table>,
@@ -46,7 +81,7 @@ impl Node {
     pub fn set_budget(&self, budget: Budget) {
         self.pool.set_budget(budget);
         for channel in &self.channels {
-            channel.pressure().wake();
+            channel.key().wake_writers();
         }
     }
 
@@ -58,20 +93,25 @@ impl Node {
 
     /// The channel `id`, made if it is not there, with these flags in either case.
     pub fn open(&self, id: &ChannelId, flags: ChannelFlags, when_full: WhenFull) -> Arc<Channel> {
-        match self.channels.entry(id.clone()) {
-            Entry::Occupied(entry) => {
-                let channel = entry.get();
-                channel.set_flags(flags);
-                channel.set_when_full(when_full);
-                Arc::clone(channel)
+        let set = |channel: &Channel| {
+            channel.set_flags(flags);
+            channel.set_when_full(when_full);
+        };
+        if let Some(channel) = self.channel(id) {
+            set(&channel);
+            return channel;
+        }
+        let channel = Channel::new(id.clone(), &self.pool, self.empty.clone());
+        // Before anybody sees it.
+        set(&channel);
+        match self.channels.entry(ById(Arc::new(channel))) {
+            Entry::Occupied(first) => {
+                set(first.key());
+                Arc::clone(first.key())
             }
             Entry::Vacant(entry) => {
-                let id = entry.key().clone();
-                let channel = Channel::new(id, &self.pool, self.empty.clone());
-                channel.set_flags(flags);
-                channel.set_when_full(when_full);
                 self.telemetry.channels.increment(1.0);
-                Arc::clone(&entry.insert(Arc::new(channel)))
+                Arc::clone(entry.insert(()).key())
             }
         }
     }
@@ -79,13 +119,13 @@ impl Node {
     /// The channel `id`, if it is open.
     #[must_use]
     pub fn channel(&self, id: &ChannelId) -> Option<Arc<Channel>> {
-        self.channels.get(id).map(|channel| Arc::clone(&channel))
+        self.channels.get(id).map(|found| Arc::clone(found.key()))
     }
 
     /// Closes and forgets the channel. Its segments go at once: an idle connection may hold the
     /// channel for long, and no round of freeing would find them any more.
     pub fn close(&self, id: &ChannelId) {
-        if let Some((_, channel)) = self.channels.remove(id) {
+        if let Some((channel, ())) = self.channels.remove(id) {
             channel.close();
             channel.log().evict_all();
             self.telemetry.channels.decrement(1.0);
@@ -147,7 +187,7 @@ impl Node {
     fn sweep(&self, now: UnixMicros) {
         let begin = self.pool.history_begin(now);
         for channel in &self.channels {
-            channel.log().evict_older(begin, now);
+            channel.key().log().evict_older(begin, now);
         }
     }
 
@@ -157,8 +197,8 @@ impl Node {
         let mut idlest: Vec<(UnixMicros, Arc<Channel>)> = self
             .channels
             .iter()
-            .filter(|channel| 0 < channel.log().bytes())
-            .map(|channel| (channel.log().touched(), Arc::clone(&channel)))
+            .filter(|channel| 0 < channel.key().log().bytes())
+            .map(|channel| (channel.key().log().touched(), Arc::clone(channel.key())))
             .collect();
         idlest.sort_unstable_by_key(|(touched, _)| *touched);
         for (_, channel) in &idlest {
@@ -208,6 +248,28 @@ mod tests {
 
     fn open(node: &Node, id: u64) -> Arc<Channel> {
         node.open(&id.into(), ChannelFlags::default(), WhenFull::Lose)
+    }
+
+    #[test]
+    fn all_who_open_a_channel_get_the_same_one() {
+        let node = node(1 << 30);
+        for id in 0..500 {
+            let start = std::sync::Barrier::new(2);
+            let open = || {
+                start.wait();
+                open(&node, id)
+            };
+            let (one, other) = std::thread::scope(|scope| {
+                let (one, other) = (scope.spawn(open), scope.spawn(open));
+                (one.join().unwrap(), other.join().unwrap())
+            });
+            assert!(Arc::ptr_eq(&one, &other));
+            assert!(Arc::ptr_eq(&one, &node.channel(&id.into()).unwrap()));
+        }
+        assert_eq!(node.channel_count(), 500);
+        node.close(&ChannelId::from(7));
+        assert!(node.channel(&ChannelId::from(7)).is_none());
+        assert_eq!(node.channel_count(), 499);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::channel::Channel;
@@ -26,6 +25,15 @@ pub struct Progress {
     reached: AtomicU64,
     is_stalled: AtomicBool,
     stood: Mutex<Option<Stood>>,
+}
+
+/// What became of a reservation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reserved {
+    Yes,
+    No,
+    /// No, but for a moment others saw it: writers are to be woken.
+    TakenBack,
 }
 
 /// How far the log will reach.
@@ -65,7 +73,7 @@ impl Progress {
         if !self.is_stalled.load(Ordering::Relaxed) {
             self.reached.store(cursor.bytes(), Ordering::Relaxed);
         }
-        channel.pressure().wake();
+        channel.wake_writers();
     }
 
     /// Says whether the drain backs off: what it has not sent yet is then no reason to yield to it.
@@ -109,7 +117,6 @@ impl Progress {
 #[derive(Default)]
 pub(crate) struct Pressure {
     drains: ArcSwapOption<Vec<Arc<Progress>>>,
-    moved: Notify,
     /// Bytes that writers are about to append.
     reserved: AtomicU64,
 }
@@ -129,17 +136,6 @@ impl Pressure {
             drains.retain(|kept| !Arc::ptr_eq(kept, progress));
             (!drains.is_empty()).then(|| Arc::new(drains))
         });
-        self.wake();
-    }
-
-    /// Lets everybody who waits for room look again.
-    pub(crate) fn wake(&self) {
-        self.moved.notify_waiters();
-    }
-
-    /// Hears of every `wake` from now on.
-    pub(crate) fn moved(&self) -> impl Future<Output = ()> {
-        self.moved.notified()
     }
 
     /// How many bytes before `end` a drain that could run has not confirmed, at most.
@@ -186,13 +182,13 @@ impl Pressure {
     }
 
     /// Adds `bytes` to what is about to be appended, if the sum of it `fits`. What does not is seen
-    /// by nobody else.
-    pub(crate) fn reserve(&self, bytes: u64, fits: impl Fn(u64) -> bool) -> bool {
+    /// by nobody else, or as `TakenBack` says.
+    pub(crate) fn reserve(&self, bytes: u64, fits: impl Fn(u64) -> bool) -> Reserved {
         let mut reserved = self.reserved();
         loop {
             let ahead = reserved + bytes;
             if !fits(ahead) {
-                return false;
+                return Reserved::No;
             }
             // Acquire: pairs with `release`. What another writer has reserved is still in the sum,
             // or the end that is looked at next holds what it appended.
@@ -204,22 +200,21 @@ impl Pressure {
             );
             match swapped {
                 // Again: one may have appended and another reserved the same meanwhile.
-                Ok(_) if fits(ahead) => return true,
+                Ok(_) if fits(ahead) => return Reserved::Yes,
                 Ok(_) => {
                     self.release(bytes);
-                    return false;
+                    return Reserved::TakenBack;
                 }
                 Err(changed) => reserved = changed,
             }
         }
     }
 
-    /// Takes `bytes` from what is about to be appended, since they were, or will not be. Wakes
-    /// writers: who looked before saw them as taken.
+    /// Takes `bytes` from what is about to be appended, since they were, or will not be. Writers
+    /// are to be woken: who looked before saw them as taken.
     pub(crate) fn release(&self, bytes: u64) {
         // Release: pairs with `reserve`.
         self.reserved.fetch_sub(bytes, Ordering::Release);
-        self.wake();
     }
 
     /// What is about to be appended.

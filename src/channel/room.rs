@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::channel::pressure::Ahead;
+use crate::channel::pressure::{Ahead, Reserved};
+use crate::channel::wake::Bell;
 use crate::channel::{Channel, WAITS};
 
 /// Why there is no room for messages in a channel that waits.
@@ -28,6 +29,8 @@ pub struct Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.channel.pressure.release(self.bytes);
+        // Who looked before saw them as taken.
+        self.channel.wake_writers();
     }
 }
 
@@ -55,14 +58,19 @@ impl Channel {
         if !self.has(WAITS) || !self.pressure.has_drains() {
             return Ok(None);
         }
-        let bytes_max = self.pool.channel_bytes_max();
+        let bytes_max = self.pool().channel_bytes_max();
         if bytes_max < bytes {
             return Err(NoRoom::Ever);
         }
         let bytes = bytes as u64;
         let fits = |ahead| self.pause(ahead, bytes_max).is_none();
-        if !self.pressure.reserve(bytes, fits) {
-            return Err(NoRoom::Now);
+        match self.pressure.reserve(bytes, fits) {
+            Reserved::Yes => {}
+            Reserved::No => return Err(NoRoom::Now),
+            Reserved::TakenBack => {
+                self.wake_writers();
+                return Err(NoRoom::Now);
+            }
         }
         let channel = Arc::clone(self);
         Ok(Some(Reservation { channel, bytes }))
@@ -70,20 +78,20 @@ impl Channel {
 
     /// Ends when `bytes` bytes could be reserved, or never can. Cancel safe.
     pub async fn room_for(&self, bytes: usize) {
-        let bytes_max = self.pool.channel_bytes_max();
+        let bytes_max = self.pool().channel_bytes_max();
         let bytes = bytes.min(bytes_max) as u64;
         self.until_free(|| self.pause(self.pressure.reserved() + bytes, bytes_max))
             .await;
     }
 
     fn pressed_until(&self) -> Option<Instant> {
-        self.pause(0, self.pool.channel_bytes_max() / 2)
+        self.pause(0, self.pool().channel_bytes_max() / 2)
     }
 
     /// Ends when `pause` gives none any more, at the moment it gives at the latest.
     async fn until_free(&self, pause: impl Fn() -> Option<Instant>) {
         loop {
-            let mut moved = pin!(self.pressure.moved());
+            let mut moved = pin!(self.bells.listen(Bell::Room));
             let Some(until) = pause() else {
                 return;
             };
@@ -107,8 +115,11 @@ impl Channel {
             return None;
         }
         let end = self.log.end().bytes;
-        self.pressure
-            .pause(Ahead { end, ahead }, bytes_max as u64, self.pool.wait_max())
+        self.pressure.pause(
+            Ahead { end, ahead },
+            bytes_max as u64,
+            self.pool().wait_max(),
+        )
     }
 
     /// The byte from which on the log keeps its records longer than its budget, for drains that
@@ -117,7 +128,7 @@ impl Channel {
         if !self.has(WAITS) {
             return u64::MAX;
         }
-        self.pressure.awaited_from(self.pool.wait_max())
+        self.pressure.awaited_from(self.pool().wait_max())
     }
 }
 

@@ -1,6 +1,10 @@
-//! Waking readers that have caught up, at the cost of one load when there are none.
+//! Waking who waits for a channel, at the cost of one load when nobody does.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::channel::sync::{AtomicU64, fence_total};
 
@@ -38,5 +42,122 @@ impl Waiters {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a channel tells those who wait for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bell {
+    /// Records were appended.
+    Appended,
+    /// The channel was closed.
+    Closing,
+    /// A writer that waits for room should look again.
+    Room,
+}
+
+/// A channel's bells, which are made when somebody first listens: most channels rest.
+///
+/// No ring is lost: whoever rings changes something, fences, and looks for the bells; whoever
+/// listens makes them, fences, and looks at what changes. If the first fence in the one order of
+/// all such fences is the listener's, the bells are found and rung, and Tokio promises that this
+/// is heard or seen; otherwise the listener sees what was changed.
+#[derive(Default)]
+pub(crate) struct Bells(OnceLock<Box<Made>>);
+
+#[derive(Default)]
+struct Made {
+    appended: Notify,
+    closing: Notify,
+    room: Notify,
+}
+
+impl Bells {
+    /// Wakes everybody who listens.
+    pub(crate) fn ring(&self, bell: Bell) {
+        // Pairs with the fence in `listen`.
+        fence_total();
+        if let Some(made) = self.0.get() {
+            made.bell(bell).notify_waiters();
+        }
+    }
+
+    /// Ends when `bell` rings after this call. To be made before looking at what it announces.
+    pub(crate) fn listen(&self, bell: Bell) -> Notified<'_> {
+        let made = self.0.get_or_init(Box::default);
+        // Pairs with the fence in `ring`.
+        fence_total();
+        made.bell(bell).notified()
+    }
+}
+
+impl Made {
+    const fn bell(&self, bell: Bell) -> &Notify {
+        match bell {
+            Bell::Appended => &self.appended,
+            Bell::Closing => &self.closing,
+            Bell::Room => &self.room,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicBool;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    fn is_heard(notified: Notified<'_>) -> bool {
+        pin!(notified)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
+    }
+
+    #[test]
+    fn each_bell_is_heard_by_those_who_listen_to_it() {
+        let bells = Bells::default();
+        bells.ring(Bell::Room);
+        assert!(bells.0.get().is_none(), "nobody has listened");
+        let [appended, closing, room] =
+            [Bell::Appended, Bell::Closing, Bell::Room].map(|bell| bells.listen(bell));
+        bells.ring(Bell::Closing);
+        assert!(is_heard(closing));
+        assert!(!is_heard(appended));
+        bells.ring(Bell::Room);
+        assert!(is_heard(room));
+        assert!(!is_heard(bells.listen(Bell::Room)), "only what comes later");
+    }
+
+    /// The first who listens makes the bells while somebody rings them.
+    #[test]
+    fn no_first_ring_is_lost() {
+        for _ in 0..5_000 {
+            let (bells, is_done) = (Bells::default(), AtomicBool::new(false));
+            let start = Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    is_done.store(true, Ordering::Relaxed);
+                    bells.ring(Bell::Room);
+                });
+                start.wait();
+                let heard = bells.listen(Bell::Room);
+                let is_seen = is_done.load(Ordering::Relaxed);
+                // Rung by the end of the scope, if it was not seen.
+                scope.spawn(move || {
+                    let deadline = std::time::Duration::from_secs(10);
+                    let started = crate::clock::now();
+                    let mut heard = pin!(heard);
+                    let mut context = Context::from_waker(Waker::noop());
+                    while !is_seen && heard.as_mut().poll(&mut context).is_pending() {
+                        assert!(started.elapsed() < deadline, "the ring was lost");
+                        std::thread::yield_now();
+                    }
+                });
+            });
+        }
     }
 }

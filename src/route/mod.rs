@@ -273,3 +273,69 @@ impl RouteTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::channel::Budget;
+    use crate::channel::ChannelFlags;
+    use crate::channel::WhenFull;
+    use crate::telemetry::Telemetry;
+
+    fn route(node: &Node, source: &str) -> Route {
+        let id = ChannelId::new("app").unwrap();
+        Route {
+            channel: node.open(&id, ChannelFlags::default(), WhenFull::Lose),
+            source: Source::new(source).unwrap(),
+        }
+    }
+
+    fn node() -> Arc<Node> {
+        let budget = Budget {
+            channel_bytes_max: 1 << 20,
+            node_bytes_max: 1 << 20,
+            history_age_max: Duration::from_secs(1),
+            wait_max: Duration::from_secs(1),
+        };
+        Node::new(budget, Telemetry::new().unwrap())
+    }
+
+    #[test]
+    fn a_token_leads_to_its_last_route() {
+        let (node, table) = (node(), RouteTable::new());
+        let token = Token::new("t.one").unwrap();
+        let source = |token: &[u8]| {
+            let target = table.route(token)?;
+            assert!(target.is_of(token));
+            Some(target.source().to_string())
+        };
+        assert_eq!(source(b"t.one"), None);
+        let mut generation = table.generation();
+        for name in ["first", "second", "second"] {
+            table.insert(&token, route(&node, name));
+            assert_eq!(source(b"t.one").as_deref(), Some(name));
+            assert_eq!(table.token_count(), 1);
+            assert!(generation < table.generation());
+            generation = table.generation();
+        }
+        assert_eq!(source(b"t.on"), None);
+        assert_eq!(source(b"t.onee"), None);
+        table.insert(&Token::new("t.two").unwrap(), route(&node, "other"));
+        table.remove(&token);
+        assert!(generation < table.generation());
+        assert_eq!(source(b"t.one"), None);
+        assert_eq!(source(b"t.two").as_deref(), Some("other"));
+    }
+
+    /// There may be millions.
+    #[test]
+    fn a_target_at_rest_is_small() {
+        assert_eq!(size_of::<Target>(), 56);
+        let target = Target::new(Token::random(), route(&node(), "app"));
+        assert!(target.limiter.get().is_none());
+        target.limiter().loss_to_tell(clock::now());
+        assert!(target.limiter.get().is_some());
+    }
+}
