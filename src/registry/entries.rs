@@ -1,6 +1,7 @@
 //! All entries in memory, and the pure function that changes them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::id::{ChannelId, CredentialId, DrainId, Source, Token};
 use crate::limits::SOURCES_SHARED_MAX;
@@ -36,13 +37,12 @@ pub struct EntryCounts {
 /// The maps. Ordered where the API pages through them.
 #[derive(Default)]
 pub struct Entries {
-    // Boxed: what a map of this kind has free is then a fraction of what it holds.
-    channels: BTreeMap<ChannelId, Box<Member>>,
+    channels: BTreeMap<ChannelId, Member>,
     drains: BTreeMap<DrainId, Box<DrainEntry>>,
     credentials: BTreeMap<CredentialId, CredentialEntry>,
     token_count: usize,
     /// Names that many tokens have, as most do.
-    sources: HashSet<Source>,
+    sources: HashSet<Arc<Source>>,
     counters: Counters,
 }
 
@@ -51,7 +51,7 @@ impl Entries {
     /// Channels in order of their ids are packed more tightly than if they came one by one.
     #[must_use]
     pub fn new(counters: Counters, channels: Vec<ChannelEntry>) -> Self {
-        let member = |entry: ChannelEntry| (entry.id.clone(), Box::new(Member::new(entry)));
+        let member = |entry: ChannelEntry| (entry.id.clone(), Member::new(entry));
         Self {
             channels: channels.into_iter().map(member).collect(),
             counters,
@@ -108,7 +108,7 @@ impl Entries {
             Some(member) => member.set(entry),
             None => {
                 let id = entry.id.clone();
-                self.channels.insert(id, Box::new(Member::new(entry)));
+                self.channels.insert(id, Member::new(entry));
             }
         }
     }
@@ -118,12 +118,13 @@ impl Entries {
     pub fn put_token(&mut self, entry: TokenEntry) -> Option<()> {
         let member = self.channels.get_mut(&entry.channel)?;
         let source = match self.sources.get(&entry.source) {
-            Some(shared) => shared.clone(),
+            Some(shared) => Arc::clone(shared),
             None => {
+                let source = Arc::new(entry.source.clone());
                 if self.sources.len() < SOURCES_SHARED_MAX {
-                    self.sources.insert(entry.source.clone());
+                    self.sources.insert(Arc::clone(&source));
                 }
-                entry.source.clone()
+                source
             }
         };
         let before = member.token_count();

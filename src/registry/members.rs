@@ -1,6 +1,8 @@
 //! A channel as it is kept in memory. There are many, and most of them rest: what few of them
 //! have takes no room in the others.
 
+use std::sync::Arc;
+
 use crate::clock::UnixMicros;
 use crate::id::{ChannelId, DrainId, Source, Token};
 use crate::registry::channels::{ChannelEntry, WhenFullSetting};
@@ -27,7 +29,8 @@ struct Rare {
 /// A token as its channel keeps it.
 struct TokenRow {
     token: Token,
-    source: Source,
+    /// A thin pointer to what many tokens share.
+    source: Arc<Source>,
     created: UnixMicros,
 }
 
@@ -89,7 +92,7 @@ impl Member {
     pub(crate) fn tokens(&self, id: &ChannelId) -> impl Iterator<Item = TokenEntry> {
         self.tokens.rows().iter().map(|row| TokenEntry {
             token: row.token.clone(),
-            source: row.source.clone(),
+            source: Source::clone(&row.source),
             channel: id.clone(),
             created: row.created,
         })
@@ -107,7 +110,7 @@ impl Member {
     }
 
     /// Adds or replaces a token, whose name is `source`.
-    pub(crate) fn put_token(&mut self, entry: TokenEntry, source: Source) {
+    pub(crate) fn put_token(&mut self, entry: TokenEntry, source: Arc<Source>) {
         self.remove_token(&entry.token);
         self.tokens.insert(TokenRow {
             token: entry.token,
@@ -207,7 +210,7 @@ mod tests {
             channel: channel().id,
             created: UnixMicros::new(created),
         };
-        member.put_token(entry, source);
+        member.put_token(entry, Arc::new(source));
     }
 
     fn tokens(member: &Member) -> Vec<String> {
@@ -219,7 +222,7 @@ mod tests {
     /// There may be millions.
     #[test]
     fn a_member_is_small() {
-        assert_eq!(size_of::<Member>(), 64);
+        assert_eq!(size_of::<Member>(), 56);
     }
 
     #[test]
