@@ -242,7 +242,7 @@ pub const CREDENTIAL_PERMISSIONS_MAX: usize = 1_000;
 pub const CHANGES_PER_COMMIT_MAX: usize = 64;
 
 /// Pages of the store's file kept in memory: only start and commits read it.
-pub const STORE_CACHE_BYTES: usize = 1024 * 1024;
+pub const STORE_CACHE_BYTES: usize = 512 * 1024;
 
 /// How long a store that failed rests before it is tried again without a change.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
