@@ -137,13 +137,15 @@ impl Stage {
             },
         };
         let begin = self.channel.end_seq().value();
-        let Ok(count) = body.frame_count() else {
+        let Ok(checked) = body.check() else {
             return;
         };
+        let count = checked.frame_count();
         let mut tally = Tally::default();
-        assert_eq!(body.deliver(&mut tally, || false), Ok(false));
+        assert_eq!(checked.deliver(&mut tally, || false), Ok(false));
         assert_eq!(self.channel.end_seq().value(), begin, "was not claimed");
-        assert_eq!(body.deliver(&mut tally, || true), Ok::<_, Refusal>(true));
+        let checked = body.check().unwrap();
+        assert_eq!(checked.deliver(&mut tally, || true), Ok::<_, Refusal>(true));
         assert_eq!(tally.frames, count);
         assert_eq!(tally.routed, self.channel.end_seq().value() - begin);
         assert_eq!(tally.routed + tally.no_token + tally.unknown_token, count);

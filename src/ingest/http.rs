@@ -35,6 +35,7 @@ use crate::limits::{
 };
 use crate::registry::Directory;
 use crate::route::RouteTable;
+use crate::syslog::frame::BodyError;
 use crate::telemetry::{Input, Telemetry};
 
 /// Bounds of `POST /logs`.
@@ -282,12 +283,12 @@ impl LogsInput {
             time,
         };
         let said = said_count(headers)?;
-        let count = match (body.frame_count(), said) {
-            (Ok(count), _) => count,
+        let checked = body.check().map_err(|fault| match (fault, said) {
             // Logplex, too, calls a body that ends early by the count when there is one.
-            (Err(_), Some(_)) if body.is_cut_off() => return Err(Refusal::CountMismatch.into()),
-            (Err(refusal), _) => return Err(refusal.into()),
-        };
+            (BodyError::Incomplete { .. }, Some(_)) => Refusal::CountMismatch,
+            _ => Refusal::Malformed,
+        })?;
+        let count = checked.frame_count();
         if said.is_some_and(|said| said != count) {
             return Err(Refusal::CountMismatch.into());
         }
@@ -299,7 +300,7 @@ impl LogsInput {
             return Ok(());
         }
         let mut tally = Tally::default();
-        let outcome = body.deliver(&mut tally, || self.claim(key, time));
+        let outcome = checked.deliver(&mut tally, || self.claim(key, time));
         tally.add_to(&self.telemetry, Input::Http);
         if !outcome? {
             self.telemetry.duplicates.increment(1);

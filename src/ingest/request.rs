@@ -1,7 +1,7 @@
 //! The body of a `POST /logs`: all of it is delivered, or nothing.
 //!
-//! Small bodies are parsed once. Great ones are gone through twice, in pieces: what a million
-//! little messages would take as gathered messages is many times the body.
+//! Small bodies are gone through once. Great ones are twice, in pieces: what a million little
+//! messages would take as gathered messages is many times the body.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -123,72 +123,54 @@ impl Claims {
     }
 }
 
+/// A body gone through once and found well-formed; nothing of it is delivered yet.
+pub(crate) struct Checked<'b> {
+    body: &'b Body<'b>,
+    /// All of its messages, unless it `is_great`: then only the last of them.
+    gather: Gather<'b>,
+    is_great: bool,
+    claims: Claims,
+    /// What was counted.
+    found: Tally,
+}
+
 impl<'b> Body<'b> {
-    /// Counts the frames, all being well-formed.
+    /// Goes through all frames.
     ///
     /// An incomplete last frame is a fault like any other. Logplex drops it silently with 204
     /// when no count was sent; but a sender that is told so never sends it again.
-    pub(crate) fn frame_count(&self) -> Result<u64, Refusal> {
-        BodyFrames::new(self.bytes, self.frame_bytes_max)
-            .try_fold(0, |count, frame| frame.map(|_| count + 1))
-            .map_err(|_| Refusal::Malformed)
-    }
-
-    /// Whether it is well-formed but for its last frame, which ends early.
-    pub(crate) fn is_cut_off(&self) -> bool {
-        let fault = BodyFrames::new(self.bytes, self.frame_bytes_max).find_map(Result::err);
-        matches!(fault, Some(BodyError::Incomplete { .. }))
-    }
-
-    /// Delivers everything, once `commit` has agreed as the last one that is asked; false when it
-    /// did not.
-    pub(crate) fn deliver(
-        &self,
-        tally: &mut Tally,
-        commit: impl FnOnce() -> bool,
-    ) -> Result<bool, Refusal> {
-        // Counted apart, so that a first pass over the body leaves no trace.
-        let mut found = *tally;
-        let mut claims = Claims::default();
+    ///
+    /// # Errors
+    /// `BodyError`: of the first frame that is none.
+    pub(crate) fn check(&'b self) -> Result<Checked<'b>, BodyError> {
         let mut gather = Gather::new();
-        let mut is_whole = true;
+        let mut found = Tally::default();
+        let mut claims = Claims::default();
+        let mut is_great = false;
         self.go_through(&mut gather, &mut found, |gather, _| {
             claims.add(gather);
             gather.clear();
-            is_whole = false;
-        });
+            is_great = true;
+        })?;
         claims.add(&gather);
-        self.check(&claims.all, tally)?;
-        let _reserved = claims.reserve()?;
-        let claims = claims.all;
-        self.take_limits(&claims)?;
-        if !commit() {
-            self.refund(&claims);
-            return Ok(false);
-        }
-        if is_whole {
-            *tally = found;
-            gather.deliver(self.table, Limiting::Taken, self.time, tally);
-        } else {
-            gather.clear();
-            self.go_through(&mut gather, tally, |gather, tally| {
-                gather.deliver(self.table, Limiting::Taken, self.time, tally);
-            });
-            gather.deliver(self.table, Limiting::Taken, self.time, tally);
-        }
-        Ok(true)
+        Ok(Checked {
+            body: self,
+            gather,
+            is_great,
+            claims,
+            found,
+        })
     }
 
     /// Gathers all messages; `when_full` has to empty the gather.
     fn go_through(
-        &self,
+        &'b self,
         gather: &mut Gather<'b>,
         tally: &mut Tally,
         mut when_full: impl FnMut(&mut Gather<'b>, &mut Tally),
-    ) {
-        let frames = BodyFrames::new(self.bytes, self.frame_bytes_max);
-        // Every frame is well-formed: `frame_count` has said so.
-        for frame in frames.flatten() {
+    ) -> Result<(), BodyError> {
+        for frame in BodyFrames::new(self.bytes, self.frame_bytes_max) {
+            let frame = frame?;
             tally.frames += 1;
             tally.truncated += u64::from(frame.is_truncated);
             self.gather_frame(gather, tally, frame.frame, frame.is_truncated);
@@ -196,6 +178,7 @@ impl<'b> Body<'b> {
                 when_full(gather, tally);
             }
         }
+        Ok(())
     }
 
     fn gather_frame(
@@ -232,9 +215,47 @@ impl<'b> Body<'b> {
             }
         }
     }
+}
 
-    fn check(&self, claims: &[Claim], tally: &mut Tally) -> Result<(), Refusal> {
-        if let Sender::Credential(grant) = self.sender {
+impl Checked<'_> {
+    /// How many frames there are.
+    pub(crate) fn frame_count(&self) -> u64 {
+        self.found.frames
+    }
+
+    /// Delivers everything, once `commit` has agreed as the last one that is asked; false when it
+    /// did not.
+    pub(crate) fn deliver(
+        mut self,
+        tally: &mut Tally,
+        commit: impl FnOnce() -> bool,
+    ) -> Result<bool, Refusal> {
+        self.ask_channels(tally)?;
+        let _reserved = self.claims.reserve()?;
+        self.take_limits()?;
+        if !commit() {
+            self.refund(&self.claims.all);
+            return Ok(false);
+        }
+        let body = self.body;
+        if self.is_great {
+            self.gather.clear();
+            let again = body.go_through(&mut self.gather, tally, |gather, tally| {
+                gather.deliver(body.table, Limiting::Taken, body.time, tally);
+            });
+            debug_assert_eq!(again, Ok(()), "the same bytes were well-formed before");
+        } else {
+            *tally = self.found;
+        }
+        let Body { table, time, .. } = body;
+        self.gather.deliver(table, Limiting::Taken, *time, tally);
+        Ok(true)
+    }
+
+    /// Whether the sender may write to all channels, and all of them take something now.
+    fn ask_channels(&self, tally: &mut Tally) -> Result<(), Refusal> {
+        let claims = &self.claims.all;
+        if let Sender::Credential(grant) = self.body.sender {
             tally.forbidden = claims
                 .iter()
                 .filter(|claim| !grant.may_write(claim.target.channel().id()))
@@ -244,7 +265,7 @@ impl<'b> Body<'b> {
                 return Err(Refusal::Forbidden);
             }
         }
-        let firehose = self.table.firehose();
+        let firehose = self.body.table.firehose();
         let is_pressed = |claim: &Claim| {
             let copied_by = firehose.as_ref().filter(|all| all.takes(&claim.target));
             claim.target.channel().is_pressed() || copied_by.is_some_and(|all| all.is_pressed())
@@ -256,15 +277,16 @@ impl<'b> Body<'b> {
     }
 
     /// Takes what the rate limits allow, for every token or for none.
-    fn take_limits(&self, claims: &[Claim]) -> Result<(), Refusal> {
-        let Some(limits) = self.table.limits() else {
+    fn take_limits(&self) -> Result<(), Refusal> {
+        let Some(limits) = self.body.table.limits() else {
             return Ok(());
         };
+        let claims = &self.claims.all;
         for (index, claim) in claims.iter().enumerate() {
             let taken = claim
                 .target
                 .limiter()
-                .take(&limits, claim.demand, self.time.now);
+                .take(&limits, claim.demand, self.body.time.now);
             if let Err(wait) = taken {
                 self.refund(claims.get(..index).unwrap_or_default());
                 return Err(Refusal::RateLimited(wait));
@@ -274,10 +296,10 @@ impl<'b> Body<'b> {
     }
 
     fn refund(&self, claims: &[Claim]) {
-        if let Some(limits) = self.table.limits() {
+        if let Some(limits) = self.body.table.limits() {
             for claim in claims {
                 let mut limiter = claim.target.limiter();
-                limiter.refund(&limits, claim.demand, self.time.now);
+                limiter.refund(&limits, claim.demand, self.body.time.now);
             }
         }
     }
