@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use axum::body::Body as RequestBody;
+use axum::body::HttpBody as _;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
@@ -28,7 +30,7 @@ use crate::ingest::gather::ReadTime;
 use crate::ingest::intake::Tally;
 use crate::ingest::request::{Body, Refusal, Sender};
 use crate::ingest::share::{Share, Shares};
-use crate::ingest::unpack::{Packing, Unpacker};
+use crate::ingest::unpack::{Arrived, Packing, Unpacker};
 use crate::limits::{
     FRAME_BYTES_DEFAULT, FRAME_BYTES_LIMIT, FRAME_IDS_MAX, LOGS_BODIES_BYTES_MAX,
     LOGS_BODIES_STEP_BYTES, LOGS_BODY_BYTES_MAX, LOGS_SHARES,
@@ -239,34 +241,43 @@ impl LogsInput {
     /// The body, unpacked, and its share of the memory for bodies.
     async fn read_body<'a>(
         &'a self,
-        mut body: RequestBody,
+        body: RequestBody,
         packing: Packing,
         share: Share<'a>,
-    ) -> Result<(Vec<u8>, Room<'a>), Fault> {
-        let buffer = self.spare().pop().unwrap_or_default();
-        let mut unpacker = Unpacker::new(packing, buffer, self.settings.body_bytes_max)?;
+    ) -> Result<(Arrived, Room<'a>), Fault> {
         let mut room = Room::new(&self.bodies_steps, share);
         let mut bytes = 0;
-        let outcome = loop {
-            match body.frame().await {
-                None => break unpacker.finish().map_err(Fault::from),
-                Some(Err(_broken)) => break Err(Fault::BodyBroken),
-                Some(Ok(frame)) => {
-                    let Ok(piece) = frame.into_data() else {
-                        continue; // Trailers: nothing that is of use here.
-                    };
-                    bytes += u64::try_from(piece.len()).unwrap_or_default();
-                    if let Err(error) = unpacker.feed(&piece) {
-                        break Err(Fault::from(error));
-                    }
-                    if let Err(fault) = room.reach(unpacker.bytes_held()) {
-                        break Err(fault);
-                    }
-                }
-            }
-        };
+        let outcome = self.unpack(body, packing, &mut room, &mut bytes).await;
         self.telemetry.input(Input::Http).bytes.increment(bytes);
         Ok((outcome?, room))
+    }
+
+    async fn unpack(
+        &self,
+        mut body: RequestBody,
+        packing: Packing,
+        room: &mut Room<'_>,
+        bytes: &mut u64,
+    ) -> Result<Arrived, Fault> {
+        let mut next = next_piece(&mut body, bytes).await?;
+        if let Some(whole) = &next
+            && packing == Packing::Identity
+            && body.is_end_stream()
+        {
+            if self.settings.body_bytes_max < whole.len() {
+                return Err(Fault::TooLong);
+            }
+            room.reach(whole.len())?;
+            return Ok(Arrived::Whole(whole.clone()));
+        }
+        let buffer = self.spare().pop().unwrap_or_default();
+        let mut unpacker = Unpacker::new(packing, buffer, self.settings.body_bytes_max)?;
+        while let Some(piece) = next {
+            unpacker.feed(&piece)?;
+            room.reach(unpacker.bytes_held())?;
+            next = next_piece(&mut body, bytes).await?;
+        }
+        Ok(Arrived::Unpacked(unpacker.finish()?))
     }
 
     /// From the whole body to its delivery. Never waits.
@@ -337,10 +348,28 @@ impl LogsInput {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_back(&self, body: Vec<u8>) {
+    fn put_back(&self, body: Arrived) {
+        let Arrived::Unpacked(body) = body else {
+            return;
+        };
         let mut spare = self.spare();
         if body.capacity() <= SPARE_BODY_BYTES_MAX && spare.len() < SPARE_BODIES_MAX {
             spare.push(body);
+        }
+    }
+}
+
+/// The next piece of `body`, whose bytes are added to `bytes`; `None` at its end.
+async fn next_piece(body: &mut RequestBody, bytes: &mut u64) -> Result<Option<Bytes>, Fault> {
+    loop {
+        let Some(frame) = body.frame().await else {
+            return Ok(None);
+        };
+        let frame = frame.map_err(|_broken| Fault::BodyBroken)?;
+        // Trailers are nothing that is of use here.
+        if let Ok(piece) = frame.into_data() {
+            *bytes += u64::try_from(piece.len()).unwrap_or_default();
+            return Ok(Some(piece));
         }
     }
 }
@@ -451,9 +480,16 @@ const SPARE_BODIES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use hyper::header::HeaderName;
 
     use super::*;
+    use crate::channel::{Budget, ChannelFlags, Node, WhenFull};
+    use crate::id::{ChannelId, Source, Token};
+    use crate::registry::Entries;
+    use crate::route::Route;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
@@ -525,6 +561,103 @@ mod tests {
             ..settings
         };
         assert!(8 <= bodies_steps(&none), "one body always has room");
+    }
+
+    fn input() -> LogsInput {
+        let input = LogsInput::new(
+            Arc::new(RouteTable::new()),
+            Arc::new(Directory::new(Entries::default())),
+            LogsSettings {
+                body_bytes_max: 100,
+                ..LogsSettings::default()
+            },
+            Telemetry::new().unwrap(),
+        );
+        input.set_mode(LogsMode::Open);
+        input
+    }
+
+    #[tokio::test]
+    async fn a_plain_body_in_one_piece_is_not_copied() {
+        let input = input();
+        let read = async |body: RequestBody| {
+            let share = input.shares.enter(b"t.a").unwrap();
+            let read = input.read_body(body, Packing::Identity, share).await;
+            read.map(|(body, _room)| body)
+        };
+        let bytes = Bytes::from(vec![b'x'; 100]);
+        let whole = read(RequestBody::from(bytes.clone())).await.unwrap();
+        assert_eq!(whole.as_ptr(), bytes.as_ptr());
+        assert_eq!(&*whole, &bytes);
+        let long = read(RequestBody::from(vec![b'x'; 101])).await;
+        assert_eq!(long.err(), Some(Fault::TooLong));
+        let joined = read(pieces(["xx", "yy"], || {})).await.unwrap();
+        assert_eq!(&*joined, b"xxyy");
+        let nothing = read(RequestBody::empty()).await.unwrap();
+        assert!(nothing.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_token_may_end_while_its_body_is_on_its_way() {
+        let input = input();
+        let budget = Budget {
+            channel_bytes_max: 1 << 20,
+            node_bytes_max: 1 << 24,
+            history_age_max: Duration::MAX,
+            wait_max: Duration::ZERO,
+        };
+        let node = Node::new(budget, Telemetry::new().unwrap());
+        let id = ChannelId::from(1);
+        let channel = node.open(&id, ChannelFlags::default(), WhenFull::Lose);
+        let [own, other] = ["t.1", "t.2"].map(|token| Token::new(token).unwrap());
+        for token in [&own, &other] {
+            let route = Route {
+                channel: Arc::clone(&channel),
+                source: Source::new("app").unwrap(),
+            };
+            input.table.insert(token, route);
+        }
+        for (ended, expected, count) in [
+            (other, Ok(()), 1),
+            (own, Err(Fault::Unauthorized), 1), // none more
+        ] {
+            let table = Arc::clone(&input.table);
+            let body = pieces(["9 <1>1 - - ", ""], move || table.remove(&ended));
+            let request = Request::post("/logs")
+                .header("authorization", "Bearer t.1")
+                .header("content-type", "application/logplex-1")
+                .body(body)
+                .unwrap();
+            assert_eq!(input.answer(request).await, expected);
+            assert_eq!(channel.end_seq().value(), count);
+        }
+    }
+
+    /// A body that comes in these pieces; before each, `begin` is done.
+    fn pieces(texts: [&'static str; 2], begin: impl Fn() + Send + Unpin + 'static) -> RequestBody {
+        RequestBody::new(Pieces {
+            left: texts.into_iter().rev().map(Bytes::from).collect(),
+            begin,
+        })
+    }
+
+    struct Pieces<F> {
+        /// The last first.
+        left: Vec<Bytes>,
+        begin: F,
+    }
+
+    impl<F: Fn() + Unpin> http_body::Body for Pieces<F> {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            (self.begin)();
+            Poll::Ready(self.left.pop().map(http_body::Frame::data).map(Ok))
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! while it unpacks.
 
 use std::io::{self, Write};
+use std::ops::Deref;
 
+use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
@@ -42,6 +44,25 @@ pub(crate) enum UnpackError {
     /// The bytes are not packed as was said, or end early.
     #[error("the body is not packed as Content-Encoding says")]
     Damaged,
+}
+
+/// A whole body.
+pub(crate) enum Arrived {
+    /// In one piece, that nothing had to be done with: it lies where the socket was read to.
+    Whole(Bytes),
+    /// In pieces or packed, put together in a buffer.
+    Unpacked(Vec<u8>),
+}
+
+impl Deref for Arrived {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Unpacked(bytes) => bytes,
+        }
+    }
 }
 
 /// A body on its way in.
