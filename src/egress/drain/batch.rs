@@ -91,13 +91,18 @@ fn pack(plain: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
     match compression {
         Compression::None => Ok(plain.to_vec()),
         Compression::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let mut encoder = GzEncoder::new(Vec::new(), GZIP_LEVEL);
             encoder.write_all(plain)?;
             encoder.finish()
         }
         Compression::Zstd => zstd::bulk::compress(plain, ZSTD_LEVEL),
     }
 }
+
+/// A third of the default level's (6) processor time, for a tenth to a sixth more bytes: of logs,
+/// headers and all, it leaves an eighth to a quarter. Who wants fewer bytes has zstd, which makes
+/// them fewer than gzip's best and in less time.
+const GZIP_LEVEL: flate2::Compression = flate2::Compression::new(2);
 
 /// zstd's own default.
 const ZSTD_LEVEL: i32 = 3;
