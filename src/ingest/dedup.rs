@@ -35,7 +35,8 @@ pub(crate) struct KeyMaker {
 }
 
 impl KeyMaker {
-    /// The key of a request.
+    /// The key of a request. Its id is in both halves, its body, which is long, in one: bodies only
+    /// have to be told apart where one sender uses one id for several.
     pub(crate) fn key(&self, sender: &[u8], request_id: &[u8], body: &[u8]) -> RequestKey {
         let hash = |state: &RandomState, parts: &[&[u8]]| {
             let mut hasher = state.build_hasher();
@@ -45,10 +46,11 @@ impl KeyMaker {
             }
             hasher.finish()
         };
-        let half = |state| u128::from(hash(state, &[sender, request_id, body]));
+        let high = hash(&self.high, &[sender, request_id]);
+        let low = hash(&self.low, &[sender, request_id, body]);
         RequestKey {
             sender: hash(&self.low, &[sender]),
-            request: half(&self.high) << 64 | half(&self.low),
+            request: u128::from(high) << 64 | u128::from(low),
         }
     }
 }
