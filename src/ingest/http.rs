@@ -142,6 +142,8 @@ impl LogsInput {
 
     async fn answer(&self, request: Request<RequestBody>) -> Result<(), Fault> {
         let (head, body) = request.into_parts();
+        // Before the look-up that it is about.
+        let generation = self.table.generation();
         let sender = self.check_head(&head.method, &head.headers)?;
         let packing = self.check_body_head(&head.headers)?;
         self.check_circle(&sender, &head.headers)?;
@@ -162,9 +164,11 @@ impl LogsInput {
             Err(_elapsed) => return Err(Fault::BodyTimeout),
         };
         // Asked again: the token or credential may have ended while the body was on its way.
-        let outcome = self
-            .sender(&head.headers)
-            .and_then(|sender| self.take_body(&sender, &head.headers, &body));
+        let sender = match sender {
+            Sender::Token { .. } if self.table.generation() == generation => Ok(sender),
+            _ => self.sender(&head.headers),
+        };
+        let outcome = sender.and_then(|sender| self.take_body(&sender, &head.headers, &body));
         self.put_back(body);
         outcome
     }
