@@ -113,6 +113,12 @@ impl<'a> Gather<'a> {
             .map(|(channel, run)| (channel, self.chains.bytes(run)))
     }
 
+    /// The same with as many bytes or more, and without looking at each message.
+    pub(crate) fn needs_at_most(&self) -> impl Iterator<Item = (&Arc<Channel>, usize)> {
+        self.waiting()
+            .map(|(channel, run)| (channel, self.chains.bytes_at_most(run)))
+    }
+
     /// The runs of channels that wait. Nothing of the others is measured.
     fn waiting(&self) -> impl Iterator<Item = (&Arc<Channel>, &Run)> {
         self.chains.runs.iter().filter_map(|run| {

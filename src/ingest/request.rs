@@ -88,12 +88,15 @@ struct Claims {
 }
 
 impl Claims {
-    fn add(&mut self, gather: &Gather<'_>) {
-        for (channel, bytes) in gather.needs() {
+    fn add_needs<'c>(&mut self, needs: impl Iterator<Item = (&'c Arc<Channel>, usize)>) {
+        for (channel, bytes) in needs {
             let address = Arc::as_ptr(channel).addr();
             let none = || (Arc::clone(channel), 0);
             self.needs.entry(address).or_insert_with(none).1 += bytes;
         }
+    }
+
+    fn add_parts(&mut self, gather: &Gather<'_>) {
         for part in gather.parts() {
             let address = Arc::as_ptr(&part.target).addr();
             let place = *self.places.entry(address).or_insert(self.all.len());
@@ -110,7 +113,7 @@ impl Claims {
         }
     }
 
-    /// Room in the channels that wait; to be kept until the messages were delivered.
+    /// Room for all needs; to be kept until the messages were delivered.
     fn reserve(&self) -> Result<Vec<Reservation>, Refusal> {
         let needs = self.needs.values();
         let reserved = needs.filter_map(|(channel, bytes)| channel.reserve(*bytes).transpose());
@@ -148,11 +151,15 @@ impl<'b> Body<'b> {
         let mut claims = Claims::default();
         let mut is_great = false;
         self.go_through(&mut gather, &mut found, |gather, _| {
-            claims.add(gather);
+            claims.add_parts(gather);
+            claims.add_needs(gather.needs());
             gather.clear();
             is_great = true;
         })?;
-        claims.add(&gather);
+        claims.add_parts(&gather);
+        if is_great {
+            claims.add_needs(gather.needs());
+        }
         Ok(Checked {
             body: self,
             gather,
@@ -231,7 +238,7 @@ impl Checked<'_> {
         commit: impl FnOnce() -> bool,
     ) -> Result<bool, Refusal> {
         self.ask_channels(tally)?;
-        let _reserved = self.claims.reserve()?;
+        let _reserved = self.reserve()?;
         self.take_limits()?;
         if !commit() {
             self.refund(&self.claims.all);
@@ -276,6 +283,20 @@ impl Checked<'_> {
         Ok(())
     }
 
+    /// Room in the channels that wait; to be kept until the messages were delivered.
+    fn reserve(&mut self) -> Result<Vec<Reservation>, Refusal> {
+        if !self.is_great {
+            // Measuring each message costs something, and there is mostly room enough.
+            self.claims.add_needs(self.gather.needs_at_most());
+            if let Ok(reserved) = self.claims.reserve() {
+                return Ok(reserved);
+            }
+            self.claims.needs.clear();
+            self.claims.add_needs(self.gather.needs());
+        }
+        self.claims.reserve()
+    }
+
     /// Takes what the rate limits allow, for every token or for none.
     fn take_limits(&self) -> Result<(), Refusal> {
         let Some(limits) = self.body.table.limits() else {
@@ -303,4 +324,74 @@ impl Checked<'_> {
             }
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Budget, ChannelFlags, Node, Progress, WhenFull};
+    use crate::clock;
+    use crate::id::{ChannelId, Source, Token};
+    use crate::route::Route;
+    use crate::telemetry::Telemetry;
+
+    /// A body is measured exactly before it is refused for want of room.
+    #[test]
+    fn what_just_fits_a_channel_that_waits_is_taken() {
+        let budget = Budget {
+            channel_bytes_max: CHANNEL_BYTES_MAX,
+            node_bytes_max: 1 << 24,
+            history_age_max: Duration::MAX,
+            wait_max: Duration::from_secs(60),
+        };
+        let node = Node::new(budget, Telemetry::new().unwrap());
+        let id = ChannelId::from(1);
+        let channel = node.open(&id, ChannelFlags::default(), WhenFull::Wait);
+        let progress = Arc::new(Progress::default());
+        channel.add_progress(Arc::clone(&progress));
+        progress.confirm(&channel, &channel.cursor_at_end());
+        let token = Token::new("t.1").unwrap();
+        let table = RouteTable::new();
+        let route = Route {
+            channel: Arc::clone(&channel),
+            source: Source::new("app").unwrap(),
+        };
+        table.insert(&token, route);
+        let sender = Sender::Token {
+            token: Box::from(token.expose().as_bytes()),
+            target: table.route(token.expose().as_bytes()).unwrap(),
+        };
+        let now = clock::now();
+        let arrival = clock::wall();
+        let deliver = |bytes: &[u8]| {
+            let body = Body {
+                bytes,
+                sender: &sender,
+                table: &table,
+                frame_bytes_max: 1_000,
+                time: ReadTime { arrival, now },
+            };
+            let checked = body.check().unwrap();
+            let sum = |needs: &mut dyn Iterator<Item = (&Arc<Channel>, usize)>| {
+                needs.map(|(_, bytes)| bytes).sum::<usize>()
+            };
+            let exact = sum(&mut checked.gather.needs());
+            let at_most = sum(&mut checked.gather.needs_at_most());
+            let outcome = checked.deliver(&mut Tally::default(), || true);
+            (exact, at_most, outcome)
+        };
+        let frame = "44 <134>1 2026-11-20T12:00:00Z host t.1 - - - x";
+        let (exact, _, outcome) = deliver(frame.as_bytes());
+        assert_eq!(outcome, Ok(true));
+        progress.confirm(&channel, &channel.cursor_at_end());
+        let count = CHANNEL_BYTES_MAX / exact;
+        let (exact, at_most, outcome) = deliver(frame.repeat(count).as_bytes());
+        assert!(exact <= CHANNEL_BYTES_MAX && CHANNEL_BYTES_MAX < at_most);
+        assert_eq!(outcome, Ok(true));
+        progress.confirm(&channel, &channel.cursor_at_end());
+        let (_, _, outcome) = deliver(frame.repeat(count + 1).as_bytes());
+        assert_eq!(outcome, Err(Refusal::TooGreat));
+    }
+
+    const CHANNEL_BYTES_MAX: usize = 1 << 14;
 }
