@@ -85,7 +85,7 @@ pub struct Channel {
     waiters: Waiters,
     bells: Bells,
     pressure: Pressure,
-    /// `NO_TAIL`, `NO_REDIS`, `WAITS`, `CLOSED`.
+    /// `NO_TAIL`, `NO_REDIS`, `WAITS`, `CLOSED`, `HAD_DRAINS`.
     bits: AtomicU8,
 }
 
@@ -222,6 +222,7 @@ impl Channel {
 
     /// Registers a drain's progress for back-pressure.
     pub fn add_progress(&self, progress: Arc<Progress>) {
+        self.set(HAD_DRAINS, true);
         self.pressure.add(&progress);
     }
 
@@ -318,6 +319,8 @@ const NO_TAIL: u8 = 1;
 const NO_REDIS: u8 = 2;
 const WAITS: u8 = 4;
 const CLOSED: u8 = 8;
+/// It has or had a drain: where there never was one, nobody need look how far they are.
+const HAD_DRAINS: u8 = 16;
 
 #[cfg(test)]
 pub(crate) mod tests {

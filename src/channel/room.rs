@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::channel::pressure::{Ahead, Reserved};
 use crate::channel::wake::Bell;
-use crate::channel::{Channel, WAITS};
+use crate::channel::{Channel, HAD_DRAINS, WAITS};
 
 /// Why there is no room for messages in a channel that waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,6 +105,9 @@ impl Channel {
     /// Bytes that a drain that could run is behind, at most: the writer should yield in time.
     #[must_use]
     pub fn runnable_backlog(&self) -> u64 {
+        if !self.has(HAD_DRAINS) {
+            return 0;
+        }
         self.pressure.runnable_backlog(|| self.log.end())
     }
 

@@ -158,7 +158,9 @@ impl Eq for ByToken {}
 /// All tokens and their routes. Look-ups never wait for the control plane.
 #[derive(Default)]
 pub struct RouteTable {
-    targets: DashMap<ByToken, ()>,
+    /// Hashed quickly: who sends can look tokens up, but only the API's users put them there, and
+    /// the hash is seeded anew by each process.
+    targets: DashMap<ByToken, (), foldhash::fast::RandomState>,
     generation: AtomicU64,
     limits: ArcSwapOption<RateLimits>,
     firehose: ArcSwapOption<Firehose>,
