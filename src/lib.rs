@@ -17,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod egress;
 pub mod ingest;
+pub mod logfmt;
 pub mod net;
 pub mod registry;
 pub mod route;
