@@ -64,6 +64,7 @@ const STAGES: [(&str, Stage); 6] = [
     }),
     ("drain-http-out", |f, count| read_out(f, count, http_frame)),
     ("tail-out", |f, count| read_out(f, count, tail_line)),
+    ("logfmt-in", |_, count| logfmt_in(count)),
 ];
 
 fn main() -> ExitCode {
@@ -312,6 +313,19 @@ fn read_out(fixture: Fixture, count: u64, encode: fn(&Record<'_>, &mut Vec<u8>))
             encode(&record, &mut out);
             ControlFlow::Continue(())
         });
+    }
+}
+
+/// The pairs of a router's line of 245 bytes.
+fn logfmt_in(count: u64) {
+    let line = "at=info method=GET path=\"/api/v2/items?page=471\" host=app-42.example.com \
+                request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd=\"204.204.204.204\" dyno=web.1 \
+                connect=1ms service=18ms status=200 bytes=1342 protocol=http1.1 tls=true \
+                tls_version=tls1.3";
+    for _ in 0..count {
+        for pair in logboom::logfmt::parse::pairs(std::hint::black_box(line.as_bytes())) {
+            std::hint::black_box(pair);
+        }
     }
 }
 
