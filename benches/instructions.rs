@@ -55,7 +55,7 @@ const BATCH_BYTES: usize = 100 * 1024;
 type Stage = fn(Fixture, u64);
 
 /// The stages by their names in the record.
-const STAGES: [(&str, Stage); 6] = [
+const STAGES: [(&str, Stage); 7] = [
     ("tcp-in", tcp_in),
     ("tcp-in-spread", tcp_in_spread),
     ("http-in", http_in),
