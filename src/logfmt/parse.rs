@@ -346,9 +346,9 @@ mod tests {
 
     #[test]
     fn the_rest_is_searched_for_a_partner_only_once() {
-        // Twelve megabytes: searched for each quote they would take hours.
-        let line = "\"".to_owned() + &" \\\"".repeat(4_000_000);
-        assert_eq!(pairs(line.as_bytes()).count(), 4_000_000);
+        // A megabyte: searched again for each quote it would take an hour.
+        let line = "\"".to_owned() + &" \\\"".repeat(400_000);
+        assert_eq!(pairs(line.as_bytes()).count(), 400_000);
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! What a value is worth: a number and its unit, `18ms`, `-0.5`, `16377904.0kB`, `99.9%`.
 
+use std::cmp::Ordering;
+
+use crate::logfmt::unit::Dimension;
+use crate::logfmt::unit::Unit;
+
 /// A number and the unit written behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantity<'a> {
@@ -67,6 +72,26 @@ impl<'a> Quantity<'a> {
         let number = Number::parse(number)?;
         Ok(Self { number, unit })
     }
+
+    /// How it stands to `limit`. Units of time, and of size, are converted. Where `limit` has no
+    /// unit only the numbers count; where it has one of size and this has none, this is bytes.
+    /// `None` where the units cannot be compared.
+    #[must_use]
+    pub fn compare(&self, limit: &Quantity<'_>) -> Option<Ordering> {
+        if limit.unit.is_empty() || self.unit == limit.unit {
+            return self.number.compare(limit.number);
+        }
+        let limit_unit = Unit::named(limit.unit)?;
+        let unit = match self.unit {
+            [] if limit_unit.dimension == Dimension::Size => Unit::BYTE,
+            unit => Unit::named(unit)?,
+        };
+        if unit.dimension != limit_unit.dimension {
+            return None;
+        }
+        let limit = limit.number.to_f64() * limit_unit.factor;
+        (self.number.to_f64() * unit.factor).partial_cmp(&limit)
+    }
 }
 
 impl Number {
@@ -80,6 +105,13 @@ impl Number {
             Ok(decimal) if decimal.is_finite() => Ok(Self::Decimal(decimal)),
             Ok(_) => Err(NumberError::NotFinite),
             Err(_) => Err(NumberError::NotANumber),
+        }
+    }
+
+    fn compare(self, other: Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Integer(number), Self::Integer(other)) => Some(number.cmp(&other)),
+            _ => self.to_f64().partial_cmp(&other.to_f64()),
         }
     }
 
@@ -271,6 +303,44 @@ mod tests {
             check(text, Err(NumberError::NotFinite));
         }
         check("infinite", Err(NumberError::NotANumber));
+    }
+
+    #[track_caller]
+    fn check_order(text: &str, limit: &str, expected: Option<Ordering>) {
+        let quantity = Quantity::parse(text.as_bytes()).unwrap();
+        let limit = Quantity::parse(limit.as_bytes()).unwrap();
+        assert_eq!(quantity.compare(&limit), expected, "{text} {limit:?}");
+    }
+
+    #[test]
+    fn quantities_of_one_dimension_have_an_order() {
+        check_order("500", "499.5", Some(Ordering::Greater));
+        check_order("-1", "0", Some(Ordering::Less));
+        // Doubles of these are equal.
+        check_order(
+            "9007199254740993",
+            "9007199254740992",
+            Some(Ordering::Greater),
+        );
+        check_order("18ms", "1s", Some(Ordering::Less));
+        check_order("1000ms", "1s", Some(Ordering::Equal));
+        check_order("1.5min", "90s", Some(Ordering::Equal));
+        check_order("2µs", "1999ns", Some(Ordering::Greater));
+        check_order("1kB", "1024bytes", Some(Ordering::Equal));
+        check_order("21.22MB", "0.5GB", Some(Ordering::Less));
+        check_order("21.22MB", "21000kB", Some(Ordering::Greater));
+        check_order("7pages", "6pages", Some(Ordering::Greater));
+        check_order("12%", "12.5%", Some(Ordering::Less));
+    }
+
+    #[test]
+    fn a_limit_without_a_unit_is_the_number_as_written() {
+        check_order("18ms", "17", Some(Ordering::Greater));
+        check_order("2048", "1kB", Some(Ordering::Greater));
+        check_order("18", "1s", None);
+        check_order("18ms", "1kB", None);
+        check_order("7pages", "1kB", None);
+        check_order("7pages", "7leaves", None);
     }
 
     #[test]
