@@ -16,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod egress;
+pub mod filter;
 pub mod ingest;
 pub mod logfmt;
 pub mod net;

@@ -107,6 +107,20 @@ pub const DRAIN_HEADERS_MAX: usize = 32;
 /// One header value, URL, filter or certificate chain given through the API.
 pub const OPTION_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest filter expression: nobody types more, and texts are looked for by comparing at each place.
+pub const FILTER_BYTES_MAX: usize = 1024;
+
+/// Conditions of one filter: what the fields among them ask is kept in the bits of a word, and each
+/// may be looked for in every message.
+pub const FILTER_CONDITIONS_MAX: usize = 64;
+
+/// Parentheses within each other, and negations, of one filter: it is read and asked by recursion.
+pub const FILTER_DEPTH_MAX: usize = 16;
+
+/// One compiled regular expression of a filter, and as much again for what it learns while it is
+/// used.
+pub const FILTER_REGEX_BYTES_MAX: usize = 256 * 1024;
+
 /// Rows of one page of an API list.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 

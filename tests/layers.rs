@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["limits", "clock"],
     &["id", "telemetry", "shutdown"],
     &["syslog", "logfmt", "net", "registry"],
-    &["channel", "store"],
+    &["filter", "channel", "store"],
     &["route"],
     &["ingest", "egress"],
     &["control"],
