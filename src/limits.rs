@@ -107,7 +107,7 @@ pub const DRAIN_HEADERS_MAX: usize = 32;
 /// One header value, URL, filter or certificate chain given through the API.
 pub const OPTION_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest filter expression: nobody types more, and texts are looked for by comparing at each place.
+/// Longest filter expression: nobody types more, and a pattern is compared at each place of a value.
 pub const FILTER_BYTES_MAX: usize = 1024;
 
 /// Conditions of one filter: what the fields among them ask is kept in the bits of a word, and each

@@ -179,6 +179,7 @@ mod tests {
         check("missing", false);
         check("\"service=30000\"", true);
         check_text("\"\\u00c4 \\\"x\\\"\"", "ein Ä \"X\"", true);
+        check_text("é", "É", true);
         check_text("a", "", false);
         check_text("ab", "aab", true);
         check_text("[0]", "x[0]", true);

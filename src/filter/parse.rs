@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use regex::bytes::Regex;
 use regex::bytes::RegexBuilder;
 
 use crate::filter::Expression;
@@ -153,15 +154,19 @@ impl<'e> Parser<'e> {
         if FILTER_CONDITIONS_MAX < self.condition_count {
             return Err(self.fault_here(Reason::TooMany));
         }
+        let begin = self.index();
         let read = if self.rest.starts_with('"') {
-            self.phrase().map(|text| text_condition(&text))
+            let text = self.phrase()?;
+            self.regex(begin, Condition::Text, &text_pattern(&text), true)
         } else if self.rest.starts_with('/') {
-            self.regex()
+            let pattern = self.pattern()?;
+            let ignores_case = self.takes("i");
+            self.regex(begin, Condition::Regex, pattern, ignores_case)
         } else if let Some((name, operator, sign)) = operator(word) {
             self.field(name, operator, sign)
         } else {
             self.skip(word.len());
-            Ok(text_condition(word.as_bytes()))
+            self.regex(begin, Condition::Text, &regex::escape(word), true)
         }?;
         self.ended()?;
         Ok(read)
@@ -181,7 +186,8 @@ impl<'e> Parser<'e> {
         Ok(escape::decode(raw.as_bytes()))
     }
 
-    fn regex(&mut self) -> Result<Expression, Fault> {
+    /// Up to and with the closing slash.
+    fn pattern(&mut self) -> Result<&'e str, Fault> {
         let opened = self.index();
         let Some(length) = closing(self.rest, '/') else {
             return Err(self.fault(opened, Reason::RegexNotClosed));
@@ -191,15 +197,28 @@ impl<'e> Parser<'e> {
             return Err(self.fault(opened, Reason::Missing));
         }
         self.skip(length + 1);
+        Ok(pattern)
+    }
+
+    /// What stands from `begin` on, as a condition by a regular expression. For texts, too: its
+    /// search knows bytes that are rare, and takes no longer than the line where a text nearly
+    /// stands at every place of it.
+    fn regex(
+        &self,
+        begin: usize,
+        condition: fn(Regex) -> Condition,
+        pattern: &str,
+        ignores_case: bool,
+    ) -> Result<Expression, Fault> {
         let regex = RegexBuilder::new(pattern)
-            .case_insensitive(self.takes("i"))
+            .case_insensitive(ignores_case)
             .size_limit(FILTER_REGEX_BYTES_MAX)
             .dfa_size_limit(FILTER_REGEX_BYTES_MAX)
             .build();
         match regex {
-            Ok(regex) => Ok(Expression::Condition(Condition::Regex(regex))),
-            Err(regex::Error::CompiledTooBig(_)) => Err(self.fault(opened, Reason::RegexTooGreat)),
-            Err(error) => Err(self.fault(opened, Reason::Regex(last_line(&error.to_string())))),
+            Ok(regex) => Ok(Expression::Condition(condition(regex))),
+            Err(regex::Error::CompiledTooBig(_)) => Err(self.fault(begin, Reason::RegexTooGreat)),
+            Err(error) => Err(self.fault(begin, Reason::Regex(last_line(&error.to_string())))),
         }
     }
 
@@ -331,10 +350,9 @@ fn cost(expression: &Expression) -> u8 {
     }
 }
 
-fn text_condition(text: &[u8]) -> Expression {
-    Expression::Condition(Condition::Text(
-        text.to_ascii_lowercase().into_boxed_slice(),
-    ))
+/// The expression is UTF-8, and so is what escapes in it stand for.
+fn text_pattern(text: &[u8]) -> String {
+    regex::escape(&String::from_utf8_lossy(text))
 }
 
 /// The name, the first operator in `word`, and that as written.
@@ -482,9 +500,12 @@ mod tests {
 
     #[test]
     fn everything_has_a_bound() {
-        let long = "a".repeat(FILTER_BYTES_MAX);
-        assert!(parse(&long).is_ok());
-        check(&(long + "a"), FILTER_BYTES_MAX + 1, Reason::TooLong);
+        for letter in ["a", "s", "é"] {
+            let long = letter.repeat(FILTER_BYTES_MAX / letter.len());
+            assert!(parse(&long).is_ok());
+        }
+        let long = "a".repeat(FILTER_BYTES_MAX + 1);
+        check(&long, FILTER_BYTES_MAX + 1, Reason::TooLong);
         let many = "a ".repeat(FILTER_CONDITIONS_MAX);
         assert!(parse(&many).is_ok());
         check(&(many.clone() + "a"), many.len() + 1, Reason::TooMany);
