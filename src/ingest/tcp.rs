@@ -228,9 +228,9 @@ impl Connection {
         }
     }
 
-    /// Whether to let readers run after a read of `count` bytes, when one of them is so many bytes
-    /// `behind`: once one has a batch worth a write and a wake-up of its destination, or the others
-    /// have waited long enough. After a small read the connection waits by itself.
+    /// Whether to let others run after a read of `count` bytes, when a drain is so many bytes
+    /// `behind`: once it has a batch worth a write and a wake-up of its destination, or everybody
+    /// has waited long enough. After a small read the connection waits by itself.
     fn yields(&mut self, count: usize, behind: u64) -> bool {
         self.unyielded_bytes += count;
         let is_busy = BUSY_READ_BYTES <= count;
@@ -238,7 +238,7 @@ impl Connection {
         if is_turn || !is_busy {
             self.unyielded_bytes = 0;
         }
-        is_turn && is_busy && 0 < behind
+        is_turn && is_busy
     }
 
     /// Reads once into the buffer's room; 0 at the end. While nothing comes, a great buffer is
@@ -447,7 +447,8 @@ const BUSY_READ_BYTES: usize = 8 * 1024;
 /// some. With a fourth of it, ten channels on one connection cost a half more (benches/RESULTS.md).
 const TURN_BYTES: u64 = 128 * 1024;
 
-/// What a connection reads at most before it lets readers run, however many channels share it.
+/// What a connection reads at most before it lets others run: tails, which are not asked how far
+/// they are, and other connections.
 const TURN_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a connection is silent before its buffer is made small again.
@@ -509,15 +510,15 @@ mod tests {
     }
 
     #[test]
-    fn readers_run_once_one_has_enough_to_do() {
+    fn others_run_once_a_drain_has_enough_to_do() {
         let mut connection = Connection::new(&SyslogSettings::default());
         let mut yields = |count, behind| connection.yields(count, behind);
         assert!(!yields(BUSY_READ_BYTES - 1, TURN_BYTES), "waits by itself");
         assert!(yields(BUSY_READ_BYTES, TURN_BYTES));
-        assert!(!yields(READ_BYTES_MAX, 0), "nobody is behind");
+        assert!(!yields(READ_BYTES_MAX, 0));
         assert!(!yields(READ_BYTES_MAX, TURN_BYTES - 1));
-        assert!(!yields(READ_BYTES_MAX, TURN_BYTES - 1));
-        assert!(yields(READ_BYTES_MAX, 1), "a MiB since the last time");
+        assert!(!yields(READ_BYTES_MAX, 1));
+        assert!(yields(READ_BYTES_MAX, 0), "a MiB since the last time");
         assert!(!yields(READ_BYTES_MAX, 1), "counts anew");
     }
 
