@@ -1,5 +1,7 @@
 //! Where an expression is wrong, and how.
 
+use std::fmt;
+
 use crate::limits::FILTER_BYTES_MAX;
 use crate::limits::FILTER_CONDITIONS_MAX;
 use crate::limits::FILTER_DEPTH_MAX;
@@ -7,13 +9,37 @@ use crate::limits::FILTER_REGEX_BYTES_MAX;
 
 /// Why an expression is no filter.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("at character {character}: {reason}")]
+#[error("at character {character}, {}: {reason}", Part(part))]
 pub struct FilterError {
     /// The character it begins with, counted from 1; one more than there are where something is
     /// missing at the end.
     pub character: usize,
+    /// What stands there, up to the next space; empty at the end, cut when it is long.
+    pub part: String,
     /// What is wrong with it.
     pub reason: FilterErrorReason,
+}
+
+impl FilterError {
+    /// `expression` in a line of its own, and under it a mark at the character.
+    #[must_use]
+    pub fn drawn(&self, expression: &str) -> String {
+        let line = expression.replace(char::is_control, " ");
+        let place = " ".repeat(self.character - 1);
+        format!("  {line}\n  {place}^")
+    }
+}
+
+/// A part as it is shown: in quotes, or named where there is none.
+struct Part<'a>(&'a str);
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => f.write_str("the end"),
+            part => write!(f, "{part:?}"),
+        }
+    }
 }
 
 /// What is wrong with an expression.

@@ -11,6 +11,7 @@ mod parse;
 
 use crate::filter::condition::Condition;
 use crate::filter::condition::FieldCondition;
+use crate::filter::condition::Pattern;
 use crate::logfmt::parse::pairs;
 use crate::syslog::message::Message;
 
@@ -60,6 +61,38 @@ impl Filter {
     /// At which character it is wrong, and how.
     pub fn parse(expression: &str) -> Result<Self, FilterError> {
         parse::parse(expression)
+    }
+
+    /// What wants all of these: the source `source`, the process `ps` (`web` for every `web.*`) and
+    /// what `expression` says. Without any, `None`: every message is wanted.
+    ///
+    /// # Errors
+    /// At which character `expression` is wrong, and how.
+    pub fn of(
+        source: Option<&str>,
+        ps: Option<&str>,
+        expression: Option<&str>,
+    ) -> Result<Option<Self>, FilterError> {
+        let exactly = |text: &str| Pattern::exactly(text.as_bytes());
+        let mut all: Vec<Expression> = [
+            source.map(|source| Condition::Source(exactly(source))),
+            ps.map(|ps| Condition::Ps(exactly(ps))),
+        ]
+        .into_iter()
+        .flatten()
+        .map(Expression::Condition)
+        .collect();
+        let read = expression.map(Self::parse).transpose()?;
+        if all.is_empty() {
+            return Ok(read);
+        }
+        let mut fields = Box::default();
+        if let Some(read) = read {
+            all.push(read.expression);
+            fields = read.fields;
+        }
+        let expression = Expression::All(all);
+        Ok(Some(Self { expression, fields }))
     }
 
     /// Whether the reader wants `message`.
@@ -218,6 +251,50 @@ mod tests {
             let message = message(b"app", ps.as_bytes(), b"");
             assert_eq!(filter.matches(&message), expected, "{expression} {ps}");
         }
+    }
+
+    #[track_caller]
+    fn check_of(options: [Option<&str>; 3], message_of: (&str, &str), expected: bool) {
+        let [source, ps, expression] = options;
+        let filter = Filter::of(source, ps, expression).unwrap();
+        let message = message(message_of.0.as_bytes(), message_of.1.as_bytes(), b"k=1");
+        let matches = filter.is_none_or(|filter| filter.matches(&message));
+        assert_eq!(matches, expected, "{options:?} {message_of:?}");
+    }
+
+    #[test]
+    fn options_are_exact_and_all_hold() {
+        check_of([None, None, None], ("app", "web.1"), true);
+        check_of([Some("app"), None, None], ("app", "web.1"), true);
+        check_of([Some("app"), None, None], ("heroku", "router"), false);
+        check_of([Some("app"), None, None], ("app2", "web.1"), false);
+        check_of([Some("a*"), None, None], ("app", "web.1"), false);
+        check_of([None, Some("web"), None], ("app", "web"), true);
+        check_of([None, Some("web"), None], ("app", "web.1"), true);
+        check_of([None, Some("web"), None], ("app", "web.12"), true);
+        check_of([None, Some("web"), None], ("app", "webs.1"), false);
+        check_of([None, Some("web"), None], ("app", "worker.1"), false);
+        check_of([None, Some("web"), None], ("app", "we"), false);
+        check_of([None, Some("web.1"), None], ("app", "web.1"), true);
+        check_of([None, Some("web.1"), None], ("app", "web.12"), false);
+        check_of([None, Some("web.1"), None], ("app", "web.1.2"), false);
+        check_of([None, Some("web.1"), None], ("app", "web"), false);
+        check_of([Some("app"), Some("web"), None], ("app", "web.1"), true);
+        check_of([Some("app"), Some("web"), None], ("other", "web.1"), false);
+        check_of([None, None, Some("k=1")], ("app", "web.1"), true);
+        check_of([None, None, Some("k=2")], ("app", "web.1"), false);
+        check_of(
+            [Some("app"), Some("web"), Some("k=1")],
+            ("app", "web"),
+            true,
+        );
+        check_of(
+            [Some("app"), Some("web"), Some("k=2")],
+            ("app", "web"),
+            false,
+        );
+        check_of([Some("b"), None, Some("k=1 OR k=2")], ("app", "web"), false);
+        assert!(Filter::of(None, None, None).unwrap().is_none());
     }
 
     #[test]

@@ -34,15 +34,24 @@ pub(crate) fn parse(expression: &str) -> Result<Filter, FilterError> {
         expression,
         fields: parser.fields.into_boxed_slice(),
     })
-    .map_err(|fault| FilterError {
-        character: 1 + expression
-            .get(..fault.index)
-            .unwrap_or(expression)
-            .chars()
-            .count(),
-        reason: fault.reason,
+    .map_err(|fault| {
+        let (before, at) = expression
+            .split_at_checked(fault.index)
+            .unwrap_or((expression, ""));
+        FilterError {
+            character: 1 + before.chars().count(),
+            part: at
+                .chars()
+                .take_while(|letter| !letter.is_whitespace())
+                .take(PART_CHARACTERS_MAX)
+                .collect(),
+            reason: fault.reason,
+        }
     })
 }
+
+/// More of what is wrong helps nobody to find it.
+const PART_CHARACTERS_MAX: usize = 40;
 
 /// What is wrong at a byte.
 struct Fault {
@@ -452,7 +461,8 @@ mod tests {
     #[track_caller]
     fn check(expression: &str, character: usize, reason: Reason) {
         let error = parse(expression).unwrap_err();
-        assert_eq!(error, FilterError { character, reason }, "{expression}");
+        let found = (error.character, error.reason);
+        assert_eq!(found, (character, reason), "{expression}");
     }
 
     #[test]
@@ -526,8 +536,18 @@ mod tests {
         let error = parse("status>=abc").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "at character 9: no number: only numbers can be compared, like 500, 1.5s or 10kB"
+            "at character 9, \"abc\": no number: only numbers can be compared, like 500, 1.5s or 10kB"
         );
+        for (expression, part) in [
+            ("é (a b", "at character 3, \"(a\": "),
+            ("a OR ", "at character 6, the end: "),
+            (&("k>".to_owned() + &"9x".repeat(99)), &"9x".repeat(20)),
+        ] {
+            let error = parse(expression).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        let error = parse("é\tk>a").unwrap_err();
+        assert_eq!(error.drawn("é\tk>a"), "  é k>a\n      ^");
     }
 
     #[test]
