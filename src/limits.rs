@@ -147,7 +147,8 @@ const _: () = assert!(SOURCE_BYTES_MAX <= FIELD_BYTES_MAX);
 /// A piece of a tail's or a history's body: filled up to here, then one message more at most.
 pub const TAIL_FRAME_BYTES_MAX: usize = 64 * 1024;
 
-/// Records a tail looks at before it lets other tasks run; its filter may want none of them.
+/// Records a tail looks at, or the search for its start, before it lets other tasks run; its filter
+/// may want none of them.
 pub const TAIL_SCAN_RECORDS_MAX: u64 = 4_096;
 
 /// Records one step of the search for a history's start looks at, and sequences it keeps.

@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 
 use crate::control::ControlError;
+use crate::filter::FilterError;
 use crate::id::IdError;
 
 /// A refusal, ready to be sent.
@@ -88,6 +89,7 @@ impl From<ControlError> for ApiError {
             ControlError::UnreadableDrainOptions(message) => Self::unprocessable(message),
             ControlError::TooManyDrains => Self::unprocessable("maximum number of drains reached"),
             ControlError::BadDrainOptions(_)
+            | ControlError::BadDrainFilter(_)
             | ControlError::TooManyTokens
             | ControlError::TooManyPermissions
             | ControlError::NameTooLong { .. } => Self::unprocessable(error.to_string()),
@@ -122,6 +124,12 @@ pub(crate) fn in_legacy(error: ControlError) -> ApiError {
     match error {
         ControlError::UnknownChannel => ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND),
         other => ApiError::from(other),
+    }
+}
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        Self::unprocessable(format!("filter: {error}"))
     }
 }
 

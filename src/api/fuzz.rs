@@ -11,6 +11,7 @@ use crate::api::drains;
 use crate::api::error::ApiError;
 use crate::api::legacy;
 use crate::api::sessions;
+use crate::filter::Filter;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::limits::SESSION_LINES_MAX;
 use crate::limits::TOKENS_PER_CHANNEL_MAX;
@@ -28,6 +29,8 @@ pub fn fuzz_api_body(bytes: &[u8]) {
         for filter in [session.source, session.ps].into_iter().flatten() {
             assert!((1..=FIELD_BYTES_MAX).contains(&filter.len()));
         }
+        let filter = session.filter.as_deref();
+        assert!(filter.is_none_or(|filter| Filter::parse(filter).is_ok()));
     }
     if let Some(sources) = good(body::sources(&object)) {
         assert!(sources.len() <= TOKENS_PER_CHANNEL_MAX);
@@ -95,7 +98,7 @@ mod tests {
         #[test]
         fn any_body_is_read_or_refused(
             fields in prop::collection::vec(
-                "\"(url|num|tail|source|ps|tokens|permissions|headers|host|port|when_full)\":\
+                "\"(url|num|tail|source|ps|filter|tokens|permissions|headers|host|port|when_full)\":\
                  (null|true|-?[0-9]{1,3}|\"[a-z:/@.#]{0,9}\"|\"https://[a-z:/@.#]{0,9}\"|\\[\"x\"\\]|\\{\"a\":\"b\"\\})",
                 0..5,
             ),

@@ -33,11 +33,11 @@ use crate::api::request::EVENTS;
 use crate::api::request::Place;
 use crate::clock;
 use crate::egress::events::EventId;
-use crate::egress::filter::Filter;
 use crate::egress::tail::Tail;
 use crate::egress::tail::TailBody;
 use crate::egress::tail::TailFormat;
 use crate::egress::tail::TailRequest;
+use crate::filter::Filter;
 use crate::id::ChannelId;
 use crate::id::SessionId;
 use crate::limits::FIELD_BYTES_MAX;
@@ -145,8 +145,9 @@ pub(crate) fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
         channel: channel(object)?,
         lines,
         is_tail: is_tail(object.get("tail")),
-        source: filter(object, "source")?,
-        ps: filter(object, "ps")?,
+        source: exactly(object, "source")?,
+        ps: exactly(object, "ps")?,
+        filter: expression(object)?,
     })
 }
 
@@ -185,8 +186,8 @@ fn is_tail(value: Option<&Value>) -> bool {
     }
 }
 
-/// A filter: what could not stand in a message is refused here, an empty one is none.
-fn filter(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
+/// A name to look for: what could not stand in a message is refused here, an empty one is none.
+fn exactly(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
     match body::text(object, name)? {
         None | Some("") => Ok(None),
         Some(text) if FIELD_BYTES_MAX < text.len() => Err(ApiError::unprocessable(format!(
@@ -194,6 +195,17 @@ fn filter(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
             text.len()
         ))),
         Some(text) => Ok(Some(text.to_owned())),
+    }
+}
+
+/// A filter's expression, which is one; an empty one is none.
+fn expression(object: &Object) -> Result<Option<String>, ApiError> {
+    match body::text(object, "filter")? {
+        None | Some("") => Ok(None),
+        Some(text) => {
+            Filter::parse(text)?;
+            Ok(Some(text.to_owned()))
+        }
     }
 }
 
@@ -223,7 +235,7 @@ pub(crate) async fn fetch(
     };
     let channel = state.node.channel(&entry.channel).ok_or_else(missing)?;
     let is_warned = channel.flags().no_redis;
-    let request = tail_request(&state, &entry, &headers);
+    let request = tail_request(&state, &entry, &headers)?;
     let media = match request.format {
         TailFormat::Lines => "text/plain; charset=utf-8",
         TailFormat::Events { .. } => EVENTS,
@@ -251,7 +263,11 @@ pub(crate) async fn fetch(
     Ok(response)
 }
 
-fn tail_request(state: &ApiState, entry: &SessionEntry, headers: &HeaderMap) -> TailRequest {
+fn tail_request(
+    state: &ApiState,
+    entry: &SessionEntry,
+    headers: &HeaderMap,
+) -> Result<TailRequest, ApiError> {
     let format = if request::asks_for(headers, EVENTS) {
         TailFormat::Events {
             keepalive: state.settings.load().tail_keepalive,
@@ -263,13 +279,19 @@ fn tail_request(state: &ApiState, entry: &SessionEntry, headers: &HeaderMap) -> 
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
         .and_then(EventId::parse);
-    TailRequest {
-        filter: Filter::new(entry.source.as_deref(), entry.ps.as_deref()),
+    // Read when the session was made, too; what it compiles to is kept only while it is open.
+    let filter = Filter::of(
+        entry.source.as_deref(),
+        entry.ps.as_deref(),
+        entry.filter.as_deref(),
+    )?;
+    Ok(TailRequest {
+        filter,
         lines: entry.lines,
         is_tail: entry.is_tail,
         format,
         last_event,
-    }
+    })
 }
 
 const WARNING: HeaderName = HeaderName::from_static("x-heroku-warning");
@@ -341,6 +363,11 @@ mod tests {
         check(r#"{"channel_id":-1}"#, Err(422));
         check(r#"{"channel_id":"a/b"}"#, Err(422));
         check(r#"{"channel_id":"1","ps":1}"#, Err(422));
+        check(r#"{"channel_id":"1","filter":"k>"}"#, Err(422));
+        check(
+            r#"{"channel_id":"1","filter":"k>1"}"#,
+            Ok(("1", 100, false)),
+        );
         check(r#"{"channel_id":"1","unknown":"x"}"#, Ok(("1", 100, false)));
     }
 

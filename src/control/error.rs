@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::filter::FilterError;
 use crate::limits::{
     CHANNEL_NAME_BYTES_MAX, CHANNELS_MAX, CREDENTIAL_PERMISSIONS_MAX, CREDENTIALS_MAX,
     TOKENS_PER_CHANNEL_MAX,
@@ -33,6 +34,9 @@ pub enum ControlError {
     /// The options are wrong, or do not fit the URL.
     #[error(transparent)]
     BadDrainOptions(#[from] DrainOptionsError),
+    /// The drain's filter is none.
+    #[error("filter: {0}")]
+    BadDrainFilter(#[from] FilterError),
     /// The options that were given cannot be laid over those that are there.
     #[error("{0}")]
     UnreadableDrainOptions(String),

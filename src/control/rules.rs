@@ -7,6 +7,7 @@ use crate::clock;
 use crate::clock::UnixMicros;
 use crate::control::ChannelPatch;
 use crate::control::error::ControlError;
+use crate::filter::Filter;
 use crate::id::{ChannelId, CredentialId, DrainId, DrainToken, Secret, Source, Token};
 use crate::limits::{
     CHANNEL_NAME_BYTES_MAX, CHANNELS_MAX, CREDENTIAL_PERMISSIONS_MAX, CREDENTIALS_MAX,
@@ -329,6 +330,9 @@ fn check_options(options: &DrainOptions, url: Option<&DrainUrl>) -> Result<(), C
     match url {
         Some(url) => options.check(url)?,
         None => options.check_alone()?,
+    }
+    if let Some(filter) = &options.filter {
+        Filter::parse(filter)?;
     }
     Ok(())
 }

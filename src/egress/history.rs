@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::clock;
-use crate::egress::filter::Filter;
+use crate::filter::Filter;
 use crate::id::Seq;
 use crate::limits::HISTORY_WINDOW_MAX;
 use crate::limits::TAIL_FRAME_BYTES_MAX;
@@ -18,15 +18,14 @@ use crate::syslog::encode;
 /// oldest that passes when there are fewer; `end` when there is none.
 ///
 /// Looks back in windows that double, so that a few lines of a long channel cost little, keeps at
-/// most one window of sequences, and lets other tasks run between two windows.
-pub async fn start(channel: &Channel, filter: &Filter, lines: u64, end: Seq) -> Seq {
-    if filter.is_open() {
+/// most one window of sequences, and lets other tasks run meanwhile.
+pub async fn start(channel: &Channel, filter: Option<&Filter>, lines: u64, end: Seq) -> Seq {
+    let Some(filter) = filter else {
         return back(end, lines).max(oldest(channel)).min(end);
-    }
+    };
     let mut search = Search::new(lines, end);
     while let Some((lower, upper)) = search.window(oldest(channel)) {
-        search.found(&matches_between(channel, filter, lower, upper));
-        tokio::task::yield_now().await;
+        search.found(&matches_between(channel, filter, lower, upper).await);
     }
     search.start
 }
@@ -41,21 +40,25 @@ fn back(end: Seq, lines: u64) -> Seq {
 }
 
 /// Sequences in `lower..upper` whose messages pass `filter`, in order.
-fn matches_between(channel: &Channel, filter: &Filter, lower: Seq, upper: Seq) -> Vec<Seq> {
+async fn matches_between(channel: &Channel, filter: &Filter, lower: Seq, upper: Seq) -> Vec<Seq> {
     let mut matches = Vec::new();
     let mut cursor = channel.cursor_at(lower);
     loop {
+        let mut scanned = 0;
         let outcome = channel.read(&mut cursor, |record| {
-            if upper <= record.seq {
+            if upper <= record.seq || scanned == TAIL_SCAN_RECORDS_MAX {
                 return ControlFlow::Break(());
             }
+            scanned += 1;
             if filter.matches(&record.message) {
                 matches.push(record.seq);
             }
             ControlFlow::Continue(())
         });
+        // A filter may take its time: others want to run, too.
+        tokio::task::yield_now().await;
         // Lapped while looking: what is gone cannot be shown; go on with what is there.
-        if outcome.lost == 0 {
+        if outcome.lost == 0 && scanned < TAIL_SCAN_RECORDS_MAX {
             return matches;
         }
     }

@@ -1,7 +1,6 @@
 //! Out of the log: drains, tails, history.
 pub mod drain;
 pub mod events;
-pub mod filter;
 pub mod history;
 pub mod metrics;
 pub mod tail;

@@ -23,13 +23,14 @@ use crate::clock;
 use crate::clock::UnixMicros;
 use crate::egress::events;
 use crate::egress::events::EventId;
-use crate::egress::filter::Filter;
 use crate::egress::history;
+use crate::filter::Filter;
 use crate::id::Seq;
 use crate::limits::TAIL_FRAME_BYTES_MAX;
 use crate::limits::TAIL_SCAN_RECORDS_MAX;
 use crate::shutdown::Shutdown;
 use crate::syslog::encode;
+use crate::syslog::message::Message;
 use crate::telemetry::Telemetry;
 
 /// How the lines are wrapped.
@@ -45,10 +46,10 @@ pub enum TailFormat {
 }
 
 /// What a reader wants.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct TailRequest {
-    /// Which messages.
-    pub filter: Filter,
+    /// Which messages; `None`: all.
+    pub filter: Option<Filter>,
     /// How many of the last matching ones to begin with.
     pub lines: u64,
     /// Whether to go on with what arrives.
@@ -58,6 +59,14 @@ pub struct TailRequest {
     /// The last event that the reader already has; `lines` counts only when it is of another node
     /// or another life of this one.
     pub last_event: Option<EventId>,
+}
+
+impl TailRequest {
+    fn wants(&self, message: &Message<'_>) -> bool {
+        self.filter
+            .as_ref()
+            .is_none_or(|filter| filter.matches(message))
+    }
 }
 
 /// An open reader. `into_body` makes it a response's body.
@@ -177,7 +186,13 @@ impl Tail {
             return self.channel.cursor_at(next);
         }
         let request = &self.request;
-        let start = history::start(&self.channel, &request.filter, request.lines, self.end).await;
+        let start = history::start(
+            &self.channel,
+            request.filter.as_ref(),
+            request.lines,
+            self.end,
+        )
+        .await;
         self.channel.cursor_at(start)
     }
 
@@ -193,7 +208,7 @@ impl Tail {
                 return ControlFlow::Break(());
             }
             scanned += 1;
-            if self.request.filter.matches(&record.message) {
+            if self.request.wants(&record.message) {
                 written += 1;
                 self.line.clear();
                 encode::tail_line(&record.message, &mut self.line);

@@ -13,7 +13,8 @@ use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    BATCH_BYTES_LIMIT, BATCH_BYTES_LIMIT_MIN, DRAIN_HEADERS_MAX, FIELD_BYTES_MAX, OPTION_BYTES_MAX,
+    BATCH_BYTES_LIMIT, BATCH_BYTES_LIMIT_MIN, DRAIN_HEADERS_MAX, FIELD_BYTES_MAX, FILTER_BYTES_MAX,
+    OPTION_BYTES_MAX,
 };
 use crate::registry::drain_url::{DrainUrl, Scheme};
 
@@ -61,6 +62,9 @@ pub struct DrainOptions {
     pub source: Option<String>,
     /// Only messages of this process: `web` matches `web` and `web.*`.
     pub ps: Option<String>,
+    /// Only messages that this expression wants, as it was written; whether it is one is checked by
+    /// the door, since what reads it ranks higher.
+    pub filter: Option<String>,
     /// Most bytes of one batch; the node's setting when not given.
     pub batch_bytes_max: Option<usize>,
 }
@@ -200,8 +204,9 @@ impl DrainOptions {
     pub fn check_alone(&self) -> Result<(), DrainOptionsError> {
         check_headers(&self.headers)?;
         self.check_tls()?;
-        check_filter("source", self.source.as_deref())?;
-        check_filter("ps", self.ps.as_deref())?;
+        check_filter("source", self.source.as_deref(), FIELD_BYTES_MAX)?;
+        check_filter("ps", self.ps.as_deref(), FIELD_BYTES_MAX)?;
+        check_filter("filter", self.filter.as_deref(), FILTER_BYTES_MAX)?;
         match self.batch_bytes_max {
             Some(bytes) if !(BATCH_BYTES_LIMIT_MIN..=BATCH_BYTES_LIMIT).contains(&bytes) => {
                 Err(DrainOptionsError::BadBatchBytes { bytes })
@@ -297,10 +302,14 @@ fn certificates(
     Ok(found)
 }
 
-fn check_filter(option: &'static str, text: Option<&str>) -> Result<(), DrainOptionsError> {
+fn check_filter(
+    option: &'static str,
+    text: Option<&str>,
+    bytes_max: usize,
+) -> Result<(), DrainOptionsError> {
     match text {
         Some("") => Err(DrainOptionsError::EmptyFilter { option }),
-        Some(text) => check_length(option, text, FIELD_BYTES_MAX),
+        Some(text) => check_length(option, text, bytes_max),
         None => Ok(()),
     }
 }
@@ -379,6 +388,7 @@ mod tests {
         check(http, r#"{"headers":{"A":"1","a":"2"}}"#, "given twice");
         check(http, r#"{"source":""}"#, "source is empty");
         check(http, r#"{"ps":""}"#, "ps is empty");
+        check(http, r#"{"filter":""}"#, "filter is empty");
     }
 
     #[test]
@@ -411,6 +421,12 @@ mod tests {
         };
         assert!(filter(FIELD_BYTES_MAX).check(&url).is_ok());
         assert!(filter(FIELD_BYTES_MAX + 1).check(&url).is_err());
+        let expression = |count: usize| DrainOptions {
+            filter: Some("f".repeat(count)),
+            ..DrainOptions::default()
+        };
+        assert!(expression(FILTER_BYTES_MAX).check(&url).is_ok());
+        assert!(expression(FILTER_BYTES_MAX + 1).check(&url).is_err());
     }
 
     #[test]

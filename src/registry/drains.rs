@@ -61,6 +61,7 @@ mod tests {
             entry.options.format,
             crate::registry::drain_options::Format::Rfc5424
         );
+        assert_eq!(entry.options.filter, None, "an earlier one's, too");
         let again = serde_json::to_vec(&entry).unwrap();
         assert!(serde_json::from_slice::<DrainEntry>(&again).unwrap() == entry);
     }

@@ -34,6 +34,8 @@ pub struct SessionEntry {
     pub source: Option<String>,
     /// Only messages of this process (`web` means `web` and `web.*`).
     pub ps: Option<String>,
+    /// Only messages that this expression wants, as it was written.
+    pub filter: Option<String>,
 }
 
 /// There are `SESSIONS_MAX` sessions already: refused, try later.
@@ -204,6 +206,7 @@ mod tests {
             is_tail: true,
             source: None,
             ps: None,
+            filter: None,
         }
     }
 

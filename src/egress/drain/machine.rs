@@ -206,7 +206,7 @@ impl<'a> Draft<'a> {
     /// Takes one record in, passes over it, or leaves it for the next batch.
     fn take(&mut self, record: &Record<'_>) -> ControlFlow<()> {
         let message = &record.message;
-        if !self.plan.filter.matches(message) {
+        if !self.plan.wants(message) {
             if self.messages == 0 && FILTERED_RUN_MAX <= self.filtered {
                 return ControlFlow::Break(());
             }

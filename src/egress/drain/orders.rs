@@ -121,6 +121,7 @@ mod tests {
             created: UnixMicros::default(),
         })
         .unwrap()
+        .unwrap()
     }
 
     fn now<T>(future: impl Future<Output = T>) -> Poll<T> {

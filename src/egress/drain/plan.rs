@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::clock::UnixMicros;
-use crate::egress::filter::Filter;
+use crate::filter::Filter;
+use crate::filter::FilterError;
 use crate::id::{DrainId, DrainToken};
 use crate::net::trust::Trust;
 use crate::registry::{Compression, DrainEntry, DrainOptions, DrainUrl, Format, Scheme};
@@ -27,14 +28,20 @@ pub(crate) struct Plan {
     pub(crate) token: DrainToken,
     pub(crate) url: DrainUrl,
     pub(crate) options: Arc<DrainOptions>,
-    pub(crate) filter: Filter,
+    /// `None`: it wants everything, as most do; theirs is to cost little.
+    filter: Option<Box<Filter>>,
     shape: Shape,
 }
 
 impl Plan {
     /// The plan of `entry`; `None` while it is only reserved.
-    pub(crate) fn new(entry: &DrainEntry) -> Option<Self> {
-        let url = entry.url.clone()?;
+    ///
+    /// # Errors
+    /// The entry's filter cannot be read: another version of the router stored it.
+    pub(crate) fn new(entry: &DrainEntry) -> Result<Option<Self>, FilterError> {
+        let Some(url) = entry.url.clone() else {
+            return Ok(None);
+        };
         let is_http = matches!(url.scheme(), Scheme::Http | Scheme::Https);
         let shape = match entry.options.format {
             Format::Rfc5424 => Shape::Rfc5424,
@@ -42,14 +49,26 @@ impl Plan {
             Format::Logplex => Shape::LogplexSyslog,
         };
         let options = Arc::clone(&entry.options);
-        Some(Self {
+        let filter = Filter::of(
+            options.source.as_deref(),
+            options.ps.as_deref(),
+            options.filter.as_deref(),
+        )?;
+        Ok(Some(Self {
             id: entry.id,
             token: entry.token.clone(),
-            filter: Filter::new(options.source.as_deref(), options.ps.as_deref()),
+            filter: filter.map(Box::new),
             url,
             options,
             shape,
-        })
+        }))
+    }
+
+    /// Whether the drain wants `message`.
+    pub(crate) fn wants(&self, message: &Message<'_>) -> bool {
+        self.filter
+            .as_ref()
+            .is_none_or(|filter| filter.matches(message))
     }
 
     /// Whether `entry` asks for just this.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::channel::{Channel, Progress};
 use crate::clock;
@@ -51,10 +51,17 @@ impl Drains {
 
     /// Makes what runs agree with `entry`: starts the drain, changes it in place, ends it when it is
     /// only reserved, or does nothing when all is as it should be. A new drain starts at the
-    /// channel's end; a changed one keeps its place and what it has to report. Needs a runtime.
+    /// channel's end; a changed one keeps its place and what it has to report. One whose filter
+    /// cannot be read does not run, and that is logged. Needs a runtime.
     pub fn converge(&self, entry: &DrainEntry, channel: &Arc<Channel>) {
+        // Read before the lock: it takes a while.
+        let plan = Plan::new(entry).unwrap_or_else(|error| {
+            error!(drain_id = %entry.id, channel_id = %entry.channel, filter = %error,
+                "drain does not run until its filter is changed: this version cannot read it");
+            None
+        });
         let mut running = self.lock();
-        let Some(plan) = Plan::new(entry) else {
+        let Some(plan) = plan else {
             if let Some(ended) = running.remove(&entry.id) {
                 end(&ended);
             }

@@ -514,7 +514,7 @@ mod tests {
             channel: channel.clone(),
             progress: Arc::new(Progress::default()),
             board: Board::new(*machine.confirmed()),
-            orders: Orders::new(Plan::new(&entry).unwrap()),
+            orders: Orders::new(Plan::new(&entry).unwrap().unwrap()),
         });
         let task_bytes = size_of_val(&Task::new(shared, machine).run());
         assert!(task_bytes <= 1_300, "{task_bytes} bytes");

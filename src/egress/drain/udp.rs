@@ -152,7 +152,7 @@ mod tests {
             options: DrainOptions::default().shared(),
             created: UnixMicros::default(),
         };
-        let plan = Plan::new(&entry).unwrap();
+        let plan = Plan::new(&entry).unwrap().unwrap();
         let trusts = Trusts::default();
         let mut sink = UdpSink::default();
         let around = Around {
