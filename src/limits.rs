@@ -189,7 +189,8 @@ pub const SYSLOG_DATAGRAM_BYTES_MAX: usize = 65_507;
 /// paths 1,280 with their headers).
 pub const SYSLOG_DATAGRAM_BYTES_SAFE: usize = 1_024;
 
-/// Records a drain looks at before it lets others run, when its filter wants none of them.
+/// Records that a drain's filter does not want, before the drain lets others run or sends what it
+/// found.
 pub const FILTERED_RUN_MAX: u64 = 10_000;
 
 /// Failures in a row after which a drain counts as failing, not just as retrying.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
+use logboom::limits::FILTERED_RUN_MAX;
 use logboom::registry::{Compression, DrainOptions, Format};
 
 use crate::support::{Recorder, Router, settings};
@@ -91,6 +92,35 @@ async fn a_filter_passes_over_what_it_does_not_want() {
     assert_eq!(request.count(), 1);
     let status = router.status_when(|status| status.lag_messages == 0).await;
     assert_eq!((status.delivered, status.filtered), (1, 3));
+    router.check_book(&status);
+    recorder.check_no_more();
+}
+
+/// A filter may be slow, so what was found goes out before the whole channel was looked through.
+#[tokio::test]
+async fn a_long_run_of_what_a_filter_does_not_want_ends_a_batch() {
+    let mut recorder = Recorder::start([]).await;
+    let router = Router::new(settings());
+    let options = DrainOptions {
+        filter: Some("want".to_owned()),
+        source: Some("app".to_owned()),
+        ..DrainOptions::default()
+    };
+    router.drain(1, &recorder.url(), options);
+    // One task on a single-threaded runtime: the drain sees nothing before all is there.
+    for _ in 0..2 {
+        router.say_as("app", "web.1", "wanted");
+        for _ in 0..=FILTERED_RUN_MAX {
+            router.say_as("heroku", "router", "no");
+        }
+    }
+    for _ in 0..2 {
+        let request = recorder.next().await;
+        assert_eq!(request.count(), 1);
+    }
+    let status = router.status_when(|status| status.lag_messages == 0).await;
+    let filtered = 2 * (FILTERED_RUN_MAX + 1);
+    assert_eq!((status.delivered, status.filtered), (2, filtered));
     router.check_book(&status);
     recorder.check_no_more();
 }

@@ -207,7 +207,7 @@ impl<'a> Draft<'a> {
     fn take(&mut self, record: &Record<'_>) -> ControlFlow<()> {
         let message = &record.message;
         if !self.plan.wants(message) {
-            if self.messages == 0 && FILTERED_RUN_MAX <= self.filtered {
+            if self.filtered == FILTERED_RUN_MAX {
                 return ControlFlow::Break(());
             }
             self.filtered += 1;
