@@ -1,4 +1,4 @@
-//! Filters, from the API to what a reader is sent.
+//! Filters, from the API and the command line to what a reader is sent.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -15,12 +15,14 @@ use logboom::registry::DrainEntry;
 use logboom::store::Store;
 use serde_json::Value;
 use serde_json::json;
+use support::CREDENTIAL;
 use support::Router;
 use support::http::Answer;
 use support::http::Stream;
 use support::message;
 use support::number;
 use support::sinks::HttpSink;
+use tokio::process::Command;
 
 /// Sends lines of a router, one of them from another process.
 async fn send(router: &Router, token: &str) {
@@ -239,5 +241,83 @@ async fn a_stored_filter_that_cannot_be_read_stops_its_drain_alone() {
     assert_eq!(mended.status, 200, "{mended:?}");
     router.send_tcp(&message(&token, "a b")).await;
     assert!(sink.frames_until(1).await[0].ends_with(" - a b\n"));
+    router.stop().await;
+}
+
+/// A command line as a shell takes it: exit code, stdout and stderr.
+async fn shell(router: &Router, line: &str) -> (Option<i32>, String, String) {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_logboom"));
+    let path = std::env::var("PATH").unwrap();
+    let output = Command::new("bash")
+        .args(["-c", line])
+        .env(
+            "PATH",
+            format!("{}:{path}", program.parent().unwrap().display()),
+        )
+        .env("LOGBOOM_URL", format!("http://{}", router.http))
+        .env("LOGBOOM_CREDENTIAL", CREDENTIAL)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test]
+async fn the_readmes_filters_work_as_typed() {
+    let readme = include_str!("../README.md");
+    let (_, section) = readme.split_once("\n## Filters\n").unwrap();
+    let (_, block) = section.split_once("\n```sh\n").unwrap();
+    let (block, _) = block.split_once("\n```\n").unwrap();
+    let [logs, drains] = block.lines().collect::<Vec<_>>()[..] else {
+        panic!("{block}");
+    };
+    let router = Router::start().await;
+    let token = router.channel("myapp").await;
+    send(&router, &token).await;
+    let (code, lines, complaint) = shell(&router, logs).await;
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    assert_eq!(
+        texts(&lines),
+        ["status=503 path=/api/a", "status=500 path=/api/b"],
+        "{logs}"
+    );
+    let (code, _, complaint) = shell(&router, drains).await;
+    assert_eq!((code, complaint.as_str()), (Some(0), ""), "{drains}");
+    let (_, rows, _) = shell(&router, "logboom drains show myapp 1").await;
+    let row = rows.lines().find(|row| row.starts_with("options.filter "));
+    assert!(row.unwrap().ends_with(" severity>=err"), "{rows}");
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn the_command_line_points_at_what_is_wrong() {
+    let router = Router::start().await;
+    let token = router.channel("app").await;
+    send(&router, &token).await;
+    for line in [
+        "logboom logs app --filter 'status>=x'",
+        "logboom drains create app http://127.0.0.1:9/ --filter 'status>=x'",
+    ] {
+        let (code, text, complaint) = shell(&router, line).await;
+        assert_eq!((code, text.as_str()), (Some(2), ""), "{complaint}");
+        let said = "at character 9, \"x\": no number";
+        assert!(complaint.contains(said), "{complaint}");
+        assert!(
+            complaint.contains("\n  status>=x\n          ^\n"),
+            "{complaint}"
+        );
+    }
+    let (_, drains, _) = shell(&router, "logboom drains list app --json").await;
+    assert!(drains.contains("\"drains\":[]"), "{drains}");
+    // A negation in front is no flag.
+    let (code, lines, complaint) = shell(&router, "logboom logs app --filter -path:*").await;
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    assert_eq!(texts(&lines), ["status=404"]);
     router.stop().await;
 }

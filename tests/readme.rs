@@ -108,12 +108,13 @@ async fn every_command_of_the_readme_is_one() {
     let readme = include_str!("../README.md");
     let mut count = 0;
     for line in readme.lines().filter(|line| line.starts_with("logboom ")) {
-        let words = line.trim_end_matches(" &").split_whitespace().skip(1);
-        // With --help nothing is done, but what stands before it must be known.
-        let words: Vec<&str> = words.take_while(|word| !word.starts_with('#')).collect();
-        let output = Command::new(env!("CARGO_BIN_EXE_logboom"))
-            .args(&words)
-            .arg("--help")
+        let line = line.trim_end_matches(" &").split(" #").next().unwrap();
+        let words = line.strip_prefix("logboom ").unwrap();
+        // With --help nothing is done, but what stands before it must be known. Quotes are the
+        // shell's.
+        let output = Command::new("bash")
+            .args(["-c", &format!("\"$0\" {words} --help")])
+            .arg(env!("CARGO_BIN_EXE_logboom"))
             .output()
             .await
             .unwrap();

@@ -9,6 +9,8 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::filter::Filter;
+
 /// Logboom, a log router: many apps' logs in, one channel each out to tails, drains and history.
 #[derive(Debug, Parser)]
 #[command(name = "logboom", version, max_term_width = 100, after_help = FOOT)]
@@ -280,6 +282,9 @@ pub(crate) struct NewDrain {
     /// Only messages of this process; `web` means `web.1` and its siblings too
     #[arg(long, value_name = "NAME")]
     pub(crate) ps: Option<String>,
+    /// Only messages that this expression wants, such as 'severity>=err'
+    #[arg(long, value_name = "EXPRESSION", value_parser = filter, allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
     /// Most bytes of one request or write
     #[arg(long, value_name = "BYTES")]
     pub(crate) batch_bytes_max: Option<u64>,
@@ -333,6 +338,9 @@ pub(crate) struct Logs {
     /// Only messages of this process; `web` means `web.1` and its siblings too
     #[arg(short, long, value_name = "NAME")]
     pub(crate) ps: Option<String>,
+    /// Only messages that this expression wants, such as 'status>=500 service>1s'
+    #[arg(long, value_name = "EXPRESSION", value_parser = filter, allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -345,6 +353,14 @@ pub(crate) struct Health {
     pub(crate) wait: Option<u64>,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// An expression as it was written, which is one.
+fn filter(text: &str) -> Result<String, String> {
+    match Filter::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}\n{}", error.drawn(text))),
+    }
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {
@@ -380,11 +396,13 @@ Examples:
 const DRAIN_FOOT: &str = "\
 Examples:
   logboom drains create shop https://user:password@logs.example.com/in
-  logboom drains create shop syslog+tls://logs.example.com --format rfc5424";
+  logboom drains create shop syslog+tls://logs.example.com --format rfc5424
+  logboom drains create shop https://errors.example.com/in --filter 'severity>=err'";
 
 const LOGS_FOOT: &str = "\
 Examples:
   logboom logs shop -n 20
   logboom logs shop --tail --source app --ps web
+  logboom logs shop --tail --filter 'status>=500 -path:/health'
 
 A tail that loses the router comes back where it was; Ctrl-C ends it. Colours are used on a terminal only, and not with NO_COLOR set.";

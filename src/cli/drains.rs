@@ -121,6 +121,7 @@ fn body(new: &NewDrain) -> Result<Value, CliError> {
         ("compression", &new.compression),
         ("source", &new.source),
         ("ps", &new.ps),
+        ("filter", &new.filter),
     ];
     for (field, value) in texts {
         if let Some(value) = value {
@@ -197,11 +198,12 @@ mod tests {
             client_key: None,
             source: None,
             ps: Some("web".to_owned()),
+            filter: Some("k>1".to_owned()),
             batch_bytes_max: Some(1_000),
         };
         let expected = json!({
             "url": "https://example.com/", "format": "rfc5424", "headers": {"X-Key": "a=b"},
-            "ps": "web", "batch_bytes_max": 1_000,
+            "ps": "web", "filter": "k>1", "batch_bytes_max": 1_000,
         });
         assert_eq!(body(&new).ok(), Some(expected));
     }

@@ -72,6 +72,7 @@ impl Session {
             ("num", Some(logs.num.to_string())),
             ("source", logs.source.clone()),
             ("ps", logs.ps.clone()),
+            ("filter", logs.filter.clone()),
         ];
         let mut body: Map<String, Value> = texts
             .into_iter()
