@@ -117,6 +117,9 @@ pub const FILTER_CONDITIONS_MAX: usize = 64;
 /// Parentheses within each other, and negations, of one filter: it is read and asked by recursion.
 pub const FILTER_DEPTH_MAX: usize = 16;
 
+/// Regular expressions between slashes of one filter: each may take twice `FILTER_REGEX_BYTES_MAX`.
+pub const FILTER_REGEXES_MAX: usize = 8;
+
 /// One compiled regular expression of a filter, and as much again for what it learns while it is
 /// used.
 pub const FILTER_REGEX_BYTES_MAX: usize = 256 * 1024;

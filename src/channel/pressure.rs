@@ -18,7 +18,6 @@ use crate::clock;
 /// first cursor as soon as it is known.
 #[derive(Debug)]
 pub struct Progress {
-    seq: AtomicU64,
     bytes: AtomicU64,
     /// `bytes` as the drain itself reached it: what the channel took from it meanwhile is no
     /// progress.
@@ -55,7 +54,6 @@ struct Stood {
 impl Default for Progress {
     fn default() -> Self {
         Self {
-            seq: AtomicU64::new(u64::MAX),
             bytes: AtomicU64::new(u64::MAX),
             reached: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
@@ -68,7 +66,6 @@ impl Progress {
     /// Everything before `cursor` is confirmed. Wakes writers that wait for room.
     pub fn confirm(&self, channel: &Channel, cursor: &Cursor) {
         // Statistics: a writer that sees one of them early pauses or goes on a moment early.
-        self.seq.store(cursor.seq().value(), Ordering::Relaxed);
         self.bytes.store(cursor.bytes(), Ordering::Relaxed);
         if !self.is_stalled.load(Ordering::Relaxed) {
             self.reached.store(cursor.bytes(), Ordering::Relaxed);

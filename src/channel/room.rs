@@ -78,10 +78,13 @@ impl Channel {
 
     /// Ends when `bytes` bytes could be reserved, or never can. Cancel safe.
     pub async fn room_for(&self, bytes: usize) {
-        let bytes_max = self.pool().channel_bytes_max();
-        let bytes = bytes.min(bytes_max) as u64;
-        self.until_free(|| self.pause(self.pressure.reserved() + bytes, bytes_max))
-            .await;
+        self.until_free(|| {
+            // Read at each look: a changed budget wakes who waits.
+            let bytes_max = self.pool().channel_bytes_max();
+            let bytes = bytes.min(bytes_max) as u64;
+            self.pause(self.pressure.reserved() + bytes, bytes_max)
+        })
+        .await;
     }
 
     fn pressed_until(&self) -> Option<Instant> {
@@ -138,12 +141,14 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::channel::tests::tokio_test_free::poll_once;
     use crate::channel::tests::{append, channel};
-    use crate::channel::{Progress, WhenFull};
+    use crate::channel::{Budget, ChannelFlags, Node, Progress, WhenFull};
     use crate::id::Seq;
+    use crate::telemetry::Telemetry;
 
     /// A channel that waits, with a drain that stands at its beginning.
     fn pressed() -> (Arc<Channel>, Arc<Progress>) {
@@ -202,7 +207,7 @@ mod tests {
         slow.confirm(&channel, &channel.cursor_at(Seq::new(0)));
         channel.add_progress(Arc::clone(&slow));
         let advance = async |seconds| {
-            tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
+            tokio::time::advance(Duration::from_secs(seconds)).await;
         };
         assert!(channel.is_pressed());
         advance(20).await;
@@ -284,7 +289,7 @@ mod tests {
         let first = channel.reserve(3_000).unwrap();
         assert_eq!(channel.reserve(3_000).err(), Some(NoRoom::Now));
         drop(first);
-        tokio::time::advance(std::time::Duration::from_secs(31)).await;
+        tokio::time::advance(Duration::from_secs(31)).await;
         append(&channel, "x", 100);
         assert!(channel.is_pressed());
     }
@@ -333,5 +338,31 @@ mod tests {
             "the budget holds again"
         );
         drop(progress);
+    }
+
+    /// Who raises the budget wants paused senders to go on.
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_budget_is_room() {
+        let budget = |channel_bytes_max| Budget {
+            channel_bytes_max,
+            node_bytes_max: 1 << 30,
+            history_age_max: Duration::from_secs(60),
+            wait_max: Duration::from_secs(30),
+        };
+        let node = Node::new(budget(512 * 1024), Telemetry::new().unwrap());
+        let channel = node.open(&1.into(), ChannelFlags::default(), WhenFull::Wait);
+        let progress = Arc::new(Progress::default());
+        channel.add_progress(Arc::clone(&progress));
+        progress.confirm(&channel, &channel.cursor_at_end());
+        append(&channel, &"x".repeat(100_000), 5);
+        assert_eq!(channel.reserve(100_000).err(), Some(NoRoom::Now));
+        let began = crate::clock::now();
+        let raise = async {
+            tokio::task::yield_now().await;
+            node.set_budget(budget(4 << 20));
+        };
+        tokio::join!(channel.room_for(100_000), raise);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(channel.reserve(100_000).is_ok());
     }
 }

@@ -143,11 +143,27 @@ impl Pattern {
         self.fits_bytes(value.bytes(), value.bytes().count())
     }
 
+    /// As `fits_bytes`, in time in proportion to the value.
     fn fits(&self, bytes: &[u8]) -> bool {
-        if let [only] = &*self.pieces {
-            return bytes == &**only;
+        let Some((first, behind)) = self.pieces.split_first() else {
+            return false;
+        };
+        let Some((last, between)) = behind.split_last() else {
+            return bytes == &**first;
+        };
+        let inside = bytes
+            .strip_prefix(&**first)
+            .and_then(|rest| rest.strip_suffix(&**last));
+        let Some(mut rest) = inside else {
+            return false;
+        };
+        for piece in between {
+            let Some(at) = memchr::memmem::find(rest, piece) else {
+                return false;
+            };
+            rest = rest.get(at + piece.len()..).unwrap_or_default();
         }
-        self.fits_bytes(bytes.iter().copied(), bytes.len())
+        true
     }
 
     /// The first piece is the beginning, the last the end, and each between them is taken where it

@@ -6,6 +6,7 @@ use crate::limits::FILTER_BYTES_MAX;
 use crate::limits::FILTER_CONDITIONS_MAX;
 use crate::limits::FILTER_DEPTH_MAX;
 use crate::limits::FILTER_REGEX_BYTES_MAX;
+use crate::limits::FILTER_REGEXES_MAX;
 
 /// Why an expression is no filter.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -94,6 +95,9 @@ pub enum FilterErrorReason {
     /// The expression is too long.
     #[error("more than {FILTER_BYTES_MAX} bytes")]
     TooLong,
+    /// There are too many regular expressions.
+    #[error("more than {FILTER_REGEXES_MAX} regular expressions")]
+    TooManyRegexes,
     /// There are too many conditions.
     #[error("more than {FILTER_CONDITIONS_MAX} conditions")]
     TooMany,

@@ -18,6 +18,7 @@ use crate::limits::FILTER_BYTES_MAX;
 use crate::limits::FILTER_CONDITIONS_MAX;
 use crate::limits::FILTER_DEPTH_MAX;
 use crate::limits::FILTER_REGEX_BYTES_MAX;
+use crate::limits::FILTER_REGEXES_MAX;
 use crate::logfmt::escape;
 use crate::logfmt::quantity::Quantity;
 
@@ -27,6 +28,7 @@ pub(crate) fn parse(expression: &str) -> Result<Filter, FilterError> {
         rest: expression,
         depth: 0,
         condition_count: 0,
+        regex_count: 0,
         fields: Vec::new(),
     };
     let read = parser.whole_expression();
@@ -65,6 +67,7 @@ struct Parser<'e> {
     rest: &'e str,
     depth: usize,
     condition_count: usize,
+    regex_count: usize,
     fields: Vec<FieldCondition>,
 }
 
@@ -168,6 +171,10 @@ impl<'e> Parser<'e> {
             let text = self.phrase()?;
             self.regex(begin, Condition::Text, &text_pattern(&text), true)
         } else if self.rest.starts_with('/') {
+            self.regex_count += 1;
+            if FILTER_REGEXES_MAX < self.regex_count {
+                return Err(self.fault_here(Reason::TooManyRegexes));
+            }
             let pattern = self.pattern()?;
             let ignores_case = self.takes("i");
             self.regex(begin, Condition::Regex, pattern, ignores_case)
@@ -519,6 +526,13 @@ mod tests {
         let many = "a ".repeat(FILTER_CONDITIONS_MAX);
         assert!(parse(&many).is_ok());
         check(&(many.clone() + "a"), many.len() + 1, Reason::TooMany);
+        let many = "/a/ ".repeat(FILTER_REGEXES_MAX);
+        assert!(Filter::parse(&many).is_ok());
+        check(
+            &(many.clone() + "/a/"),
+            many.len() + 1,
+            Reason::TooManyRegexes,
+        );
         for deep in ["(", "-"] {
             let most = deep.repeat(FILTER_DEPTH_MAX);
             let close = ")".repeat(if deep == "(" { FILTER_DEPTH_MAX } else { 0 });

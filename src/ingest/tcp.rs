@@ -230,7 +230,8 @@ impl Connection {
 
     /// Whether to let others run after a read of `count` bytes, when a drain is so many bytes
     /// `behind`: once it has a batch worth a write and a wake-up of its destination, or everybody
-    /// has waited long enough. After a small read the connection waits by itself.
+    /// has waited long enough. After a small read the connection mostly waits by itself; where it does
+    /// not (TLS gives little at once), Tokio's own budget for each task lets others run.
     fn yields(&mut self, count: usize, behind: u64) -> bool {
         self.unyielded_bytes += count;
         let is_busy = BUSY_READ_BYTES <= count;

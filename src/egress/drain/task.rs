@@ -161,7 +161,7 @@ impl Task {
                 self.publish();
                 self.tell_loss(&settings);
                 tokio::task::yield_now().await;
-                return Next::Go;
+                return self.heed().await;
             }
             Filled::Nothing => {}
         }
@@ -171,6 +171,25 @@ impl Task {
         self.machine.rest();
         self.shared.board.show(Phase::Idle);
         self.wait(&settings).await
+    }
+
+    /// Follows an order if there is one. Who waits for something hears of it there; a drain that
+    /// passes over all that comes to a busy channel waits for nothing.
+    async fn heed(&mut self) -> Next {
+        tokio::select! {
+            biased;
+            () = ended(&self.shared) => return Next::End,
+            () = self.shared.orders.over() => return Next::End,
+            _order = self.shared.orders.next() => self.follow_plan().await,
+            () = std::future::ready(()) => {}
+        }
+        Next::Go
+    }
+
+    /// Takes over a changed entry; the destination gets what it was sent before.
+    async fn follow_plan(&mut self) {
+        Box::pin(self.sink.finish()).await;
+        self.replan();
     }
 
     /// Waits for messages, with an eye on the connection.
@@ -187,11 +206,7 @@ impl Task {
         };
         match woken {
             Woken::End => return Next::End,
-            Woken::Replan => {
-                // The destination gets what it was sent before.
-                Box::pin(self.sink.finish()).await;
-                self.replan();
-            }
+            Woken::Replan => self.follow_plan().await,
             Woken::Notice => self.tell_loss(settings),
             Woken::Go | Woken::Flush => {}
         }
@@ -518,5 +533,54 @@ mod tests {
         });
         let task_bytes = size_of_val(&Task::new(shared, machine).run());
         assert!(task_bytes <= 1_300, "{task_bytes} bytes");
+    }
+
+    /// A drain that passes over all that comes never waits while its channel is busy.
+    #[tokio::test]
+    async fn a_drain_that_wants_nothing_hears_that_it_has_to_end() {
+        let budget = Budget {
+            channel_bytes_max: 1 << 20,
+            node_bytes_max: 1 << 24,
+            history_age_max: SECOND,
+            wait_max: SECOND,
+        };
+        let common = common();
+        let node = Node::new(budget, common.telemetry.clone());
+        let id = ChannelId::new("app").unwrap();
+        let channel = node.open(&id, ChannelFlags::default(), WhenFull::Lose);
+        let options = DrainOptions {
+            source: Some("nobody".into()),
+            ..DrainOptions::default()
+        };
+        let entry = DrainEntry {
+            id: DrainId::new(1),
+            token: DrainToken::random(),
+            channel: id,
+            url: Some(DrainUrl::parse("http://127.0.0.1:9/").unwrap()),
+            options: options.shared(),
+            created: UnixMicros::default(),
+        };
+        let machine = Machine::new(&channel, UnixMicros::default());
+        let shared = Arc::new(Shared {
+            common,
+            channel: channel.clone(),
+            progress: Arc::new(Progress::default()),
+            board: Board::new(*machine.confirmed()),
+            orders: Orders::new(Plan::new(&entry).unwrap().unwrap()),
+        });
+        let running = Shutdown::new();
+        running.spawn(Task::new(Arc::clone(&shared), machine).run());
+        let mut turns = 0;
+        while 0 < running.running_count() {
+            turns += 1;
+            if turns == 100 {
+                shared.orders.end();
+            }
+            assert!(turns < 1_000, "it goes on");
+            let now = clock::wall();
+            channel.append(iter::once(notice(now, "x")), now);
+            tokio::task::yield_now().await;
+        }
+        assert!(100 <= turns);
     }
 }
