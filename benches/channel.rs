@@ -73,7 +73,7 @@ fn read(criterion: &mut Criterion) {
                 for _ in 0..readers {
                     let mut cursor = channel.cursor_back(10_000);
                     channel.read(&mut cursor, |record| {
-                        black_box(record.message.text.len());
+                        black_box(record.message().text.len());
                         ControlFlow::Continue(())
                     });
                 }

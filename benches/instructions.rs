@@ -332,13 +332,13 @@ fn logfmt_in(count: u64) {
 fn syslog_frame(record: &Record<'_>, out: &mut Vec<u8>) {
     static TOKEN: std::sync::OnceLock<DrainToken> = std::sync::OnceLock::new();
     let drain = TOKEN.get_or_init(DrainToken::random);
-    encode::logplex_syslog(&record.message, drain, out);
+    encode::logplex_syslog(record, drain, out);
 }
 
 fn http_frame(record: &Record<'_>, out: &mut Vec<u8>) {
-    encode::logplex_http(&record.message, out);
+    encode::logplex_http(record, out);
 }
 
 fn tail_line(record: &Record<'_>, out: &mut Vec<u8>) {
-    encode::tail_line(&record.message, out);
+    encode::tail_line(record, out);
 }

@@ -88,7 +88,9 @@ fn encoders(criterion: &mut Criterion) {
     let message = parse_any(line.as_bytes(), b"app", ARRIVAL);
     let drain = DrainToken::random();
     let cases: [(&str, Encode<'_>); 5] = [
-        ("logplex_http", &encode::logplex_http),
+        ("logplex_http", &|message, out| {
+            encode::logplex_http(message, out)
+        }),
         ("logplex_syslog", &|message, out| {
             encode::logplex_syslog(message, &drain, out);
         }),
@@ -102,7 +104,7 @@ fn encoders(criterion: &mut Criterion) {
             };
             encode::rfc5424(&message, ARRIVAL, out);
         }),
-        ("tail_line", &encode::tail_line),
+        ("tail_line", &|message, out| encode::tail_line(message, out)),
     ];
     for (name, encode) in cases {
         let mut out = Vec::new();

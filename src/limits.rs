@@ -49,7 +49,8 @@ pub const READ_BYTES_MAX: usize = 256 * 1024;
 pub const CHANNEL_BYTES_LIMIT_MIN: usize = 2 * SEGMENT_BYTES_MAX;
 
 /// What a record takes beyond its frame at most: its header (24), what is written where the frame
-/// has none of it (arrival as TIMESTAMP 32, HOSTNAME 4, source as APP-NAME 48), padding (7).
+/// has none of it (arrival as TIMESTAMP 32, four fields that are nil, source as APP-NAME 48),
+/// padding (7).
 pub const RECORD_OVERHEAD_BYTES_MAX: usize = 24 + 32 + 4 + SOURCE_BYTES_MAX + 7;
 
 /// Default of `channel_bytes_max`.

@@ -124,6 +124,7 @@ impl Cursor {
     }
 
     /// The record at this cursor, if it is published. Crosses into later segments of `table`.
+    #[inline(always)] // A view that a call gives back is copied, and waited for.
     pub(crate) fn record<'t>(&mut self, table: &'t Table) -> Option<View<'t>> {
         loop {
             match table.segment(self.number)?.step(self.place) {

@@ -112,7 +112,7 @@ impl Log {
             let record = Record {
                 seq: cursor.seq(),
                 arrival: view.arrival,
-                message: view.message(),
+                packed: view.packed,
             };
             if visit(record).is_break() {
                 break;

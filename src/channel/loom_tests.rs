@@ -49,14 +49,8 @@ fn append(log: &Log, text: u8, count: usize) {
 fn read(log: &Log, cursor: &mut Cursor) -> (u64, Vec<u8>) {
     let mut texts = Vec::new();
     let mut visit = |record: crate::channel::Record<'_>| {
-        assert!(
-            record
-                .message
-                .text
-                .iter()
-                .all(|b| *b == record.message.text[0])
-        );
-        texts.push(record.message.text[0]);
+        assert!(record.text().iter().all(|b| *b == record.message().text[0]));
+        texts.push(record.message().text[0]);
         ControlFlow::Continue(())
     };
     let lost = log.read(cursor, &mut visit).lost;
@@ -92,7 +86,7 @@ fn texts_from(segment: &Segment, place: &mut Place) -> (Vec<u8>, bool) {
     loop {
         match segment.step(*place) {
             Step::Record(view) => {
-                let text = view.message().text;
+                let text = view.packed.message().text;
                 assert_eq!((text, view.arrival.value()), (&[text[0]; 8][..], 7));
                 texts.push(text[0]);
                 *place = view.next;

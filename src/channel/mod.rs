@@ -365,7 +365,7 @@ pub(crate) mod tests {
     pub(crate) fn texts(channel: &Channel, cursor: &mut Cursor) -> Vec<String> {
         let mut texts = Vec::new();
         channel.read(cursor, |record| {
-            texts.push(String::from_utf8_lossy(record.message.text).into_owned());
+            texts.push(String::from_utf8_lossy(record.message().text).into_owned());
             ControlFlow::Continue(())
         });
         texts

@@ -75,7 +75,7 @@ proptest! {
         log.append([given, given].into_iter(), UnixMicros::new(u64::MAX), || u64::MAX);
         let mut seen = 0;
         log.read(&mut cursor, |record| {
-            let back = record.message;
+            let back = record.message();
             assert_eq!(record.arrival, UnixMicros::new(u64::MAX));
             assert_eq!((back.pri, back.is_truncated), (given.pri, is_truncated));
             assert_eq!(back.timestamp.text(&mut Default::default()), fields[0]);
@@ -105,7 +105,7 @@ fn follow(log: &Log, done: &AtomicBool, writers: usize, read_each: u64) -> (u64,
                 return ControlFlow::Break(());
             }
             assert_eq!(record.arrival, UnixMicros::new(7));
-            let (writer, number) = parse(record.message.text);
+            let (writer, number) = parse(record.message().text);
             assert!(
                 next[writer] <= number,
                 "writer {writer} out of order or twice"

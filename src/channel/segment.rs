@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64 as Word, Ordering};
 
 use crate::channel::fit::Fit;
 use crate::channel::pool::Pool;
-use crate::channel::record::{HEADER_BYTES, Layout, bytes_of, message_of, padded, record_bytes};
+use crate::channel::record::{HEADER_BYTES, Layout, Packed, bytes_of, cut, padded, record_bytes};
 use crate::channel::state::{SEALED, State};
 use crate::channel::sync::AtomicU64;
 use crate::clock::UnixMicros;
@@ -81,22 +81,14 @@ pub(crate) enum Step<'s> {
 
 /// A record in its segment.
 pub(crate) struct View<'s> {
-    head: u64,
-    field_lengths: u64,
-    body: &'s [u8],
+    /// The message.
+    pub(crate) packed: Packed<'s>,
     /// When it arrived.
     pub(crate) arrival: UnixMicros,
     /// Where the next record starts.
     pub(crate) next: Place,
     /// Bytes from this record to the next.
     pub(crate) bytes: usize,
-}
-
-impl<'s> View<'s> {
-    /// The message.
-    pub(crate) fn message(&self) -> Message<'s> {
-        message_of(self.head, self.field_lengths, self.body)
-    }
 }
 
 /// What asking for room came to.
@@ -234,6 +226,7 @@ impl Segment {
     }
 
     /// What stands at `place`. A place of another segment has nothing here.
+    #[inline(always)] // See `Cursor::record`.
     pub(crate) fn step(&self, place: Place) -> Step<'_> {
         if !self.has(place) {
             return Step::Pending;
@@ -254,6 +247,7 @@ impl Segment {
     }
 
     /// The published record at `offset`, which must be that of a place of this segment.
+    #[inline(always)] // See `Cursor::record`.
     fn view(&self, offset: usize) -> Option<View<'_>> {
         let head = self.buffer.head(offset)?;
         if head == 0 {
@@ -267,9 +261,11 @@ impl Segment {
             .buffer
             .published(offset + HEADER_BYTES, bytes - HEADER_BYTES);
         Some(View {
-            head,
-            field_lengths,
-            body,
+            packed: Packed {
+                head,
+                field_lengths,
+                body,
+            },
             arrival: UnixMicros::new(arrival),
             next: self.place(offset + padded(bytes)),
             bytes: padded(bytes),
@@ -319,6 +315,8 @@ impl Claim<'_> {
     /// Copies `message` into the next place and publishes it. Says no when the claim has no room
     /// for it, which means that the run gave other messages than when it was measured.
     pub(crate) fn write(&mut self, message: &Message<'_>, arrival: UnixMicros) -> bool {
+        let cut = cut(message);
+        let message = cut.as_ref().unwrap_or(message);
         let mut room = NO_TIME_TEXT;
         let layout = Layout::of(message, &mut room);
         let next = self.offset + padded(layout.bytes());
@@ -328,18 +326,11 @@ impl Claim<'_> {
         let buffer = &self.segment.buffer;
         buffer.set_word(self.offset + 8, arrival.value());
         buffer.set_word(self.offset + 16, layout.field_lengths());
-        let mut at = self.offset + HEADER_BYTES;
-        // A nil field has no bytes, and most messages have several.
-        for part in &layout.parts() {
-            if part.is_empty() {
-                continue;
-            }
-            // SAFETY: the bytes end before `next`, which is not above `end`, so they lie in this
-            // claim; nothing of it from `offset` on is published, so nobody reads them, and claims
-            // do not overlap, so nobody else writes them.
-            unsafe { buffer.copy(at, part) };
-            at += part.len();
-        }
+        let body = self.offset + HEADER_BYTES;
+        // SAFETY: the bytes end at `next`, which is not above `end`, so they lie in this claim;
+        // nothing of it from `offset` on is published, so nobody reads them, and claims do not
+        // overlap, so nobody else writes them. The slice is gone before the record is published.
+        layout.write(unsafe { buffer.room(body, next - body) });
         buffer.publish(self.offset, layout.head());
         self.offset = next;
         self.records -= 1;
@@ -425,50 +416,22 @@ impl Buffer {
         }
     }
 
-    /// Copies `part` to `offset`.
+    /// `bytes` bytes at `offset`, to be written.
     ///
     /// # Safety
-    /// Nobody else reads or writes these bytes until they are published, and never writes after.
-    unsafe fn copy(&self, offset: usize, part: &[u8]) {
-        assert!(offset + part.len() <= self.capacity());
+    /// Nobody else reads or writes these bytes while the slice lives, nor ever writes them after.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the words are atomics, and the caller has these bytes to itself"
+    )]
+    unsafe fn room(&self, offset: usize, bytes: usize) -> &mut [u8] {
+        assert!(offset + bytes <= self.capacity());
         #[cfg(logboom_loom)]
-        self.shadow.write(offset, part.len());
-        let to = self
-            .words
-            .as_ptr()
-            .cast::<u8>()
-            .wrapping_add(offset)
-            .cast_mut();
-        let from = part.as_ptr();
-        let bytes = part.len();
-        // SAFETY: for every `at + count` up to `bytes`, as all below are, the source lies in `part`
-        // and the target in `words` (asserted above), inside `UnsafeCell`s; by this function's
-        // contract nobody else touches it, so it does not overlap `part` either.
-        let piece = |at: usize, count: usize| unsafe {
-            std::ptr::copy_nonoverlapping(from.wrapping_add(at), to.wrapping_add(at), count);
-        };
-        // Fields are short: two moves that overlap cost less than a call.
-        match bytes {
-            33.. => piece(0, bytes),
-            16.. => {
-                piece(0, 16);
-                piece(bytes - 16, 16);
-            }
-            8.. => {
-                piece(0, 8);
-                piece(bytes - 8, 8);
-            }
-            4.. => {
-                piece(0, 4);
-                piece(bytes - 4, 4);
-            }
-            2.. => {
-                piece(0, 2);
-                piece(bytes - 2, 2);
-            }
-            1 => piece(0, 1),
-            0 => {}
-        }
+        self.shadow.write(offset, bytes);
+        let from = self.words.as_ptr().cast::<u8>().wrapping_add(offset);
+        // SAFETY: the bytes lie in `words` (asserted above), inside `UnsafeCell`s, and were
+        // initialised when it was zeroed; by this function's contract nobody else touches them.
+        unsafe { std::slice::from_raw_parts_mut(from.cast_mut(), bytes) }
     }
 
     /// `bytes` bytes at `offset`, which must belong to the body of a published record: the callers

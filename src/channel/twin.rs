@@ -132,7 +132,7 @@ fn read(log: &Log, cursor: &mut Cursor, count: u64) -> (ReadOutcome, Vec<(u64, V
         if records.len() as u64 == count {
             return ControlFlow::Break(());
         }
-        records.push((record.seq.value(), record.message.text.to_vec()));
+        records.push((record.seq.value(), record.message().text.to_vec()));
         ControlFlow::Continue(())
     });
     (outcome, records)

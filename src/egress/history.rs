@@ -50,7 +50,7 @@ async fn matches_between(channel: &Channel, filter: &Filter, lower: Seq, upper: 
                 return ControlFlow::Break(());
             }
             scanned += 1;
-            if filter.matches(&record.message) {
+            if filter.matches(&record.message()) {
                 matches.push(record.seq);
             }
             ControlFlow::Continue(())
@@ -138,7 +138,7 @@ pub async fn frames(channel: &Channel, lines: u64) -> Frames {
             if end <= record.seq || is_full {
                 return ControlFlow::Break(());
             }
-            encode::logplex_http(&record.message, &mut chunk);
+            encode::logplex_http(&record, &mut chunk);
             scanned += 1;
             ControlFlow::Continue(())
         });

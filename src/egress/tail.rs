@@ -19,6 +19,7 @@ use http_body::Frame;
 
 use crate::channel::Channel;
 use crate::channel::Cursor;
+use crate::channel::Record;
 use crate::clock;
 use crate::clock::UnixMicros;
 use crate::egress::events;
@@ -30,7 +31,6 @@ use crate::limits::TAIL_FRAME_BYTES_MAX;
 use crate::limits::TAIL_SCAN_RECORDS_MAX;
 use crate::shutdown::Shutdown;
 use crate::syslog::encode;
-use crate::syslog::message::Message;
 use crate::telemetry::Telemetry;
 
 /// How the lines are wrapped.
@@ -62,10 +62,10 @@ pub struct TailRequest {
 }
 
 impl TailRequest {
-    fn wants(&self, message: &Message<'_>) -> bool {
+    fn wants(&self, record: &Record<'_>) -> bool {
         self.filter
             .as_ref()
-            .is_none_or(|filter| filter.matches(message))
+            .is_none_or(|filter| filter.matches(&record.message()))
     }
 }
 
@@ -208,10 +208,10 @@ impl Tail {
                 return ControlFlow::Break(());
             }
             scanned += 1;
-            if self.request.wants(&record.message) {
+            if self.request.wants(&record) {
                 written += 1;
                 self.line.clear();
-                encode::tail_line(&record.message, &mut self.line);
+                encode::tail_line(&record, &mut self.line);
                 let id = EventId {
                     node_started: self.node_started,
                     seq: record.seq,

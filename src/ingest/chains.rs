@@ -127,7 +127,7 @@ impl<'a> Chains<'a> {
     }
 
     /// Adds an entry to the run and the part of these indices.
-    #[inline]
+    #[inline(always)] // See `Gather::push`.
     pub(in crate::ingest) fn push(
         &mut self,
         run_index: usize,

@@ -21,7 +21,7 @@ use crate::route::limit::Demand;
 use crate::route::limit::RateLimits;
 use crate::route::notice;
 use crate::syslog::message::Message;
-use crate::syslog::parse::hide;
+use crate::syslog::parse::{hide, may_hide};
 
 /// What a delivery asks of whoever made it.
 #[derive(Default)]
@@ -83,11 +83,24 @@ impl<'a> Gather<'a> {
     }
 
     /// Adds `message`, whose frame had `bytes` bytes, for `target`.
-    pub(crate) fn push(&mut self, target: &Arc<Target>, mut message: Message<'a>, bytes: usize) {
-        if Token::is_begun_by(message.app_name) {
-            let token = message.app_name;
-            hide(&mut message, token);
+    #[inline(always)] // The message is made where it is kept.
+    pub(crate) fn push(&mut self, target: &Arc<Target>, message: Message<'a>, bytes: usize) {
+        if Token::is_begun_by(message.app_name) && may_hide(&message, message.app_name) {
+            self.push_hidden(target, message, bytes);
+        } else {
+            self.push_clean(target, message, bytes);
         }
+    }
+
+    #[cold]
+    fn push_hidden(&mut self, target: &Arc<Target>, mut message: Message<'a>, bytes: usize) {
+        let token = message.app_name;
+        hide(&mut message, token);
+        self.push_clean(target, message, bytes);
+    }
+
+    #[inline(always)] // See `push`.
+    fn push_clean(&mut self, target: &Arc<Target>, message: Message<'a>, bytes: usize) {
         if !self.is_last(target) {
             let run_index = self.chains.run_of(target.channel());
             self.last = (run_index, self.chains.part_of(run_index, target));

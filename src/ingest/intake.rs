@@ -14,7 +14,7 @@ use crate::ingest::gather::Shortage;
 use crate::route::RouteTable;
 use crate::route::Target;
 use crate::syslog::message::Message;
-use crate::syslog::parse::{parse_any, parse_rfc3164, parse_rfc5424, without_token};
+use crate::syslog::parse::{parse_any, parse_rfc3164, parse_rfc5424, whole_header, without_token};
 use crate::telemetry::{DropReason, Input, Telemetry};
 
 /// What was counted during one read; added to the router's counters once.
@@ -159,11 +159,28 @@ impl<'r> Batch<'r> {
     }
 
     fn take_routed(&mut self, frame: &'r [u8], is_truncated: bool) {
-        let Some(mut message) = message_with_token(frame, &self.read.time) else {
-            self.tally.no_token += 1;
-            return;
+        match whole_header(frame) {
+            Some(message) if Token::is_begun_by(message.app_name) => {
+                self.route(message, frame, is_truncated);
+            }
+            _ => self.take_rare(frame, is_truncated),
+        }
+    }
+
+    #[cold]
+    fn take_rare(&mut self, frame: &'r [u8], is_truncated: bool) {
+        match message_with_token(frame, &self.read.time) {
+            Some(message) => self.route(message, frame, is_truncated),
+            None => self.tally.no_token += 1,
+        }
+    }
+
+    #[inline(always)] // See `Gather::push`.
+    fn route(&mut self, message: Message<'r>, frame: &'r [u8], is_truncated: bool) {
+        let message = Message {
+            is_truncated,
+            ..message
         };
-        message.is_truncated = is_truncated;
         let Some(target) = self.cache.route(message.app_name, &self.intake.table) else {
             self.tally.unknown_token += 1;
             return;

@@ -21,6 +21,7 @@ use crate::route::limit::Demand;
 use crate::syslog::frame::BodyError;
 use crate::syslog::frame::BodyFrames;
 use crate::syslog::message::Message;
+use crate::syslog::parse::{may_hide, whole_header};
 
 /// Whose request it is, checked.
 pub(crate) enum Sender {
@@ -198,12 +199,18 @@ impl<'b> Body<'b> {
         match self.sender {
             Sender::Token { token, target } => {
                 let source = target.source().as_str().as_bytes();
-                let message = message_of_channel(frame, token, source, &self.time);
-                let message = Message {
-                    is_truncated,
-                    ..message
-                };
-                gather.push(target, message, frame.len());
+                match whole_header(frame) {
+                    // The token as APP-NAME, and in no other field: nearly every frame.
+                    Some(message) if message.app_name == &**token && !may_hide(&message, token) => {
+                        let message = Message {
+                            is_truncated,
+                            app_name: source,
+                            ..message
+                        };
+                        gather.push(target, message, frame.len());
+                    }
+                    _ => self.gather_rare(gather, frame, (token, target), is_truncated),
+                }
             }
             Sender::Credential(_) => {
                 let Some(message) = message_with_token(frame, &self.time) else {
@@ -221,6 +228,24 @@ impl<'b> Body<'b> {
                 gather.push(&target, message, frame.len());
             }
         }
+    }
+}
+
+impl<'b> Body<'b> {
+    #[cold]
+    fn gather_rare(
+        &self,
+        gather: &mut Gather<'b>,
+        frame: &'b [u8],
+        (token, target): (&[u8], &'b Arc<Target>),
+        is_truncated: bool,
+    ) {
+        let source = target.source().as_str().as_bytes();
+        let message = Message {
+            is_truncated,
+            ..message_of_channel(frame, token, source, &self.time)
+        };
+        gather.push(target, message, frame.len());
     }
 }
 

@@ -27,21 +27,12 @@ impl Pri {
 
     /// `<PRI>` at the front of `bytes`, and what stands behind it. A number above 191 is carried as
     /// user.notice.
-    #[inline]
+    #[inline(always)] // What a call gives back stands in memory, and is waited for there.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let digit = |byte: u8| u32::from(byte - b'0');
         match *bytes {
-            [b'<', a @ b'0'..=b'9', b'>', ref behind @ ..] => {
-                Some((Self::or_default(digit(a)), behind))
-            }
-            [
-                b'<',
-                a @ b'0'..=b'9',
-                b @ b'0'..=b'9',
-                b'>',
-                ref behind @ ..,
-            ] => Some((Self::or_default(digit(a) * 10 + digit(b)), behind)),
+            // Most have three digits, nearly all others two.
             [
                 b'<',
                 a @ b'0'..=b'9',
@@ -53,11 +44,19 @@ impl Pri {
                 let number = digit(a) * 100 + digit(b) * 10 + digit(c);
                 Some((Self::or_default(number), behind))
             }
+            [
+                b'<',
+                a @ b'0'..=b'9',
+                b @ b'0'..=b'9',
+                b'>',
+                ref behind @ ..,
+            ] => Some((Self::or_default(digit(a) * 10 + digit(b)), behind)),
             _ => Self::read_long(bytes),
         }
     }
 
     /// `read` with any number of digits.
+    #[cold]
     fn read_long(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let digits_on = bytes.strip_prefix(b"<")?;
         let mut number: u32 = 0;
@@ -147,4 +146,40 @@ pub struct Message<'a> {
     pub sd: &'a [u8],
     /// MSG.
     pub text: &'a [u8],
+}
+
+/// What most readers are shown of a message, wherever it stands.
+pub trait Fields {
+    /// Facility and severity.
+    fn pri(&self) -> Pri;
+    /// TIMESTAMP; `room` holds it when it was made here.
+    fn time<'t>(&'t self, room: &'t mut TimeText) -> &'t [u8];
+    /// APP-NAME: in a channel, the source.
+    fn app_name(&self) -> &[u8];
+    /// PROCID.
+    fn procid(&self) -> &[u8];
+    /// MSG.
+    fn text(&self) -> &[u8];
+}
+
+impl Fields for Message<'_> {
+    fn pri(&self) -> Pri {
+        self.pri
+    }
+
+    fn time<'t>(&'t self, room: &'t mut TimeText) -> &'t [u8] {
+        self.timestamp.text(room)
+    }
+
+    fn app_name(&self) -> &[u8] {
+        self.app_name
+    }
+
+    fn procid(&self) -> &[u8] {
+        self.procid
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text
+    }
 }

@@ -1,5 +1,6 @@
 //! Bytes to messages and back: RFC 5424, RFC 3164, RFC 6587. Pure: no socket, no clock.
 
+pub mod copy;
 pub mod encode;
 pub mod frame;
 pub mod message;

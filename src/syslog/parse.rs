@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use memchr::memchr;
 use memchr::memmem;
+use wide::u8x16;
 
 use crate::clock::UnixMicros;
 use crate::id::Token;
@@ -39,28 +40,39 @@ pub fn parse_rfc5424(frame: &[u8]) -> Option<Message<'_>> {
 }
 
 /// `parse_rfc5424` of a frame that has a space behind each of its first six fields, none of which
-/// is too long: nearly every frame. `None` for any other.
-#[inline]
-fn whole_header(frame: &[u8]) -> Option<Message<'_>> {
+/// is empty or too long: nearly every frame. `None` for any other.
+#[inline(always)] // What a call gives back is copied, and has to be waited for.
+#[must_use]
+pub fn whole_header(frame: &[u8]) -> Option<Message<'_>> {
     let [first, timestamp, hostname, app_name, procid, msgid] = spaces(frame)?;
-    let field = |before: usize, end: usize| match frame.get(before + 1..end)? {
-        [] => Some(NIL),
-        field if FIELD_BYTES_MAX < field.len() => None,
-        field => Some(field),
-    };
+    let field = |before: usize, end: usize| frame.get(before + 1..end);
     let version_on = frame.get(..first)?;
-    let (sd, text) = sd_and_text(frame.get(msgid + 1..)?);
-    if FIELD_BYTES_MAX < version_on.len() {
+    let fields = [
+        field(first, timestamp)?,
+        field(timestamp, hostname)?,
+        field(hostname, app_name)?,
+        field(app_name, procid)?,
+        field(procid, msgid)?,
+    ];
+    // One look at all lengths: none has a bit above the bound's, nor has one less than it.
+    let (mut longest, mut shortest) = (version_on.len(), 0);
+    for field in fields {
+        longest |= field.len();
+        shortest |= field.len().wrapping_sub(1);
+    }
+    if FIELD_BYTES_MAX < longest | shortest {
         return None;
     }
+    let (sd, text) = sd_and_text(frame.get(msgid + 1..)?);
+    let [timestamp, hostname, app_name, procid, msgid] = fields;
     Some(Message {
         pri: Pri::read(version_on).map_or(Pri::DEFAULT, |(pri, _)| pri),
         is_truncated: false,
-        timestamp: Timestamp::Given(field(first, timestamp)?),
-        hostname: field(timestamp, hostname)?,
-        app_name: field(hostname, app_name)?,
-        procid: field(app_name, procid)?,
-        msgid: field(procid, msgid)?,
+        timestamp: Timestamp::Given(timestamp),
+        hostname,
+        app_name,
+        procid,
+        msgid,
         sd,
         text,
     })
@@ -164,15 +176,17 @@ pub fn with_source<'a>(mut message: Message<'a>, token: &[u8], source: &'a [u8])
     message
 }
 
-/// Puts nil in place of every header field but APP-NAME that holds `token`.
+/// Whether `hide` may change something: mostly the token is the longest field by far.
 #[inline]
-pub fn hide(message: &mut Message<'_>, token: &[u8]) {
-    // Mostly the token is the longest field by far.
+#[must_use]
+pub fn may_hide(message: &Message<'_>, token: &[u8]) -> bool {
     let longest = message.timestamp.bytes().max(message.hostname.len());
     let longest = longest.max(message.procid.len()).max(message.msgid.len());
-    if longest.max(message.sd.len()) < token.len() {
-        return;
-    }
+    token.len() <= longest.max(message.sd.len())
+}
+
+/// Puts nil in place of every header field but APP-NAME that holds `token`.
+pub fn hide(message: &mut Message<'_>, token: &[u8]) {
     if let Timestamp::Given(time) = &mut message.timestamp
         && holds(time, token)
     {
@@ -208,6 +222,9 @@ const NIL: &[u8] = b"-";
 
 /// Six fields of the greatest length, each with its space.
 const SIX_FIELDS_BYTES_MAX: usize = 6 * (FIELD_BYTES_MAX + 1);
+
+// See `whole_header`.
+const _: () = assert!((FIELD_BYTES_MAX + 1).is_power_of_two());
 
 /// What stands behind APP-NAME.
 struct Tail<'a> {
@@ -279,44 +296,49 @@ fn space(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Where the first six spaces are; `None` when there are fewer, or they are further away than six
-/// fields reach. One way over the header, eight bytes at a time: fields are so short that a search
-/// for each would spend its time on beginning and ending.
+/// fields reach. One way over the header, a block at a time: fields are so short that a search for
+/// each would spend its time on beginning and ending.
 #[inline]
 fn spaces(bytes: &[u8]) -> Option<[usize; 6]> {
-    const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    const SPACES: u64 = EACH * b' ' as u64;
-    const LOW_BITS: u64 = EACH * 0x7f;
     let window = bytes.get(..SIX_FIELDS_BYTES_MAX).unwrap_or(bytes);
-    let (words, rest) = window.as_chunks::<8>();
+    let mut blocks = window.chunks(BLOCK_BYTES).map(spaces_of);
     let mut found = [0; 6];
-    let mut count = 0;
-    let mut note = |at: usize| {
-        if let Some(slot) = found.get_mut(count) {
-            *slot = at;
+    let (mut end, mut here) = (0, 0_u64);
+    for slot in &mut found {
+        while here == 0 {
+            here = blocks.next()?;
+            end += BLOCK_BYTES;
         }
-        count += 1;
-        count == 6
-    };
-    for (index, word) in words.iter().enumerate() {
-        // A space becomes zero; of every other byte the top bit is then set, exactly.
-        let word = u64::from_le_bytes(*word) ^ SPACES;
-        let others = ((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS;
-        let mut here = !others;
-        while here != 0 {
-            if note(index * 8 + here.trailing_zeros() as usize / 8) {
-                return Some(found);
-            }
-            here &= here - 1;
-        }
+        *slot = end - BLOCK_BYTES + here.trailing_zeros() as usize;
+        here &= here - 1;
     }
-    let at = words.len() * 8;
-    for (index, byte) in rest.iter().enumerate() {
-        if *byte == b' ' && note(at + index) {
-            return Some(found);
-        }
-    }
-    None
+    Some(found)
 }
+
+/// A bit for each byte of `chunk`, which is a block or the last part of one: whether it is a space.
+#[inline]
+fn spaces_of(chunk: &[u8]) -> u64 {
+    if let Ok(block) = chunk.try_into() {
+        return spaces_in(block);
+    }
+    let mut block = [0; BLOCK_BYTES];
+    for (byte, filled) in chunk.iter().zip(&mut block) {
+        *filled = *byte;
+    }
+    spaces_in(&block)
+}
+
+#[inline]
+fn spaces_in(block: &[u8; BLOCK_BYTES]) -> u64 {
+    let (parts, _) = block.as_chunks::<16>();
+    parts.iter().rev().fold(0, |bits, part| {
+        let spaces = u8x16::new(*part).simd_eq(u8x16::splat(b' '));
+        bits << 16 | u64::from(spaces.to_bitmask())
+    })
+}
+
+/// As many bytes as a word has bits.
+const BLOCK_BYTES: usize = 64;
 
 fn without_line_end(bytes: &[u8]) -> &[u8] {
     match bytes {
@@ -755,6 +777,13 @@ mod tests {
         #[test]
         fn the_first_space_is_found(bytes in prop::collection::vec(prop_oneof![any::<u8>(), 30..34_u8, 158..162_u8], 0..40)) {
             assert_eq!(space(&bytes), bytes.iter().position(|&byte| byte == b' '));
+        }
+
+        #[test]
+        fn spaces_are_found_wherever_they_are(bytes in prop::collection::vec(prop_oneof![3 => any::<u8>(), 1 => 30..34_u8, 1 => 158..162_u8], 0..200)) {
+            let naive: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] == b' ').take(6).collect();
+            let found = spaces(&bytes).map(Vec::from);
+            assert_eq!(found, (naive.len() == 6).then_some(naive));
         }
 
         #[test]

@@ -127,7 +127,7 @@ impl Router {
         let mut texts = Vec::new();
         let mut cursor = self.channel.cursor_at(self.channel.first_seq());
         self.channel.read(&mut cursor, |record| {
-            texts.push(String::from_utf8_lossy(record.message.text).into_owned());
+            texts.push(String::from_utf8_lossy(record.message().text).into_owned());
             ControlFlow::Continue(())
         });
         texts

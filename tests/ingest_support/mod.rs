@@ -120,7 +120,7 @@ impl Reader {
             if found.len() == count {
                 return ControlFlow::Break(());
             }
-            let message = record.message;
+            let message = record.message();
             let fields = [message.app_name, message.procid, message.text];
             found.push(fields.map(String::from_utf8_lossy).join("|"));
             ControlFlow::Continue(())

@@ -20,7 +20,7 @@ use crate::id::Seq;
 use crate::limits::FILTERED_RUN_MAX;
 use crate::registry::Compression;
 use crate::syslog::encode;
-use crate::syslog::message::Message;
+use crate::syslog::message::{Fields as _, Message};
 
 /// What a look into the channel found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -205,8 +205,7 @@ impl<'a> Draft<'a> {
 
     /// Takes one record in, passes over it, or leaves it for the next batch.
     fn take(&mut self, record: &Record<'_>) -> ControlFlow<()> {
-        let message = &record.message;
-        if !self.plan.wants(message) {
+        if !self.plan.wants(record) {
             if self.filtered == FILTERED_RUN_MAX {
                 return ControlFlow::Break(());
             }
@@ -217,20 +216,20 @@ impl<'a> Draft<'a> {
             self.encode_loss();
         }
         let before_bytes = self.out.len();
-        self.plan.encode(message, record.arrival, &mut self.out);
+        self.plan.encode(record, &mut self.out);
         if 0 < self.messages && self.bytes_max < self.out.len() {
             self.out.truncate(before_bytes);
             return ControlFlow::Break(());
         }
         self.messages += 1;
-        self.notices += u64::from(is_loss_notice(message));
+        self.notices += u64::from(is_loss_notice(record));
         ControlFlow::Continue(())
     }
 
     fn encode_loss(&mut self) {
         let text = encode::l10_text(self.loss.count(), self.loss.since());
         let message = notice(self.now, &text);
-        self.plan.encode(&message, self.now, &mut self.out);
+        self.plan.encode_notice(&message, self.now, &mut self.out);
     }
 
     fn finish(self, announced: Loss) -> Batch {
@@ -254,12 +253,12 @@ pub(crate) fn notice(now: UnixMicros, text: &str) -> Message<'_> {
     encode::notice(pri, now, NOTICE_SOURCE, NOTICE_PROCID, text.as_bytes())
 }
 
-/// Whether `message` is a drain's word on its losses.
-fn is_loss_notice(message: &Message<'_>) -> bool {
-    message.pri == encode::NOTICE_PRI
-        && message.app_name == NOTICE_SOURCE
-        && message.procid == NOTICE_PROCID
-        && message.text.starts_with(b"Error L10 ")
+/// Whether `record` is a drain's word on its losses.
+fn is_loss_notice(record: &Record<'_>) -> bool {
+    record.pri() == encode::NOTICE_PRI
+        && record.app_name() == NOTICE_SOURCE
+        && record.procid() == NOTICE_PROCID
+        && record.text().starts_with(b"Error L10 ")
 }
 
 const NOTICE_SOURCE: &[u8] = b"heroku";

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::channel::Record;
 use crate::clock::UnixMicros;
 use crate::filter::Filter;
 use crate::filter::FilterError;
@@ -64,11 +65,11 @@ impl Plan {
         }))
     }
 
-    /// Whether the drain wants `message`.
-    pub(crate) fn wants(&self, message: &Message<'_>) -> bool {
+    /// Whether the drain wants `record`.
+    pub(crate) fn wants(&self, record: &Record<'_>) -> bool {
         self.filter
             .as_ref()
-            .is_none_or(|filter| filter.matches(message))
+            .is_none_or(|filter| filter.matches(&record.message()))
     }
 
     /// Whether `entry` asks for just this.
@@ -78,12 +79,21 @@ impl Plan {
             && entry.token == self.token
     }
 
-    /// Appends `message` to `out` as one octet-counted frame.
-    pub(crate) fn encode(&self, message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
+    /// Appends `record` to `out` as one octet-counted frame.
+    pub(crate) fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) {
         match self.shape {
-            Shape::LogplexHttp => encode::logplex_http(message, out),
-            Shape::LogplexSyslog => encode::logplex_syslog(message, &self.token, out),
-            Shape::Rfc5424 => encode::rfc5424(message, arrival, out),
+            Shape::LogplexHttp => encode::logplex_http(record, out),
+            Shape::LogplexSyslog => encode::logplex_syslog(record, &self.token, out),
+            Shape::Rfc5424 => encode::rfc5424(&record.message(), record.arrival, out),
+        }
+    }
+
+    /// Appends a message of the router's own, made at `now`.
+    pub(crate) fn encode_notice(&self, notice: &Message<'_>, now: UnixMicros, out: &mut Vec<u8>) {
+        match self.shape {
+            Shape::LogplexHttp => encode::logplex_http(notice, out),
+            Shape::LogplexSyslog => encode::logplex_syslog(notice, &self.token, out),
+            Shape::Rfc5424 => encode::rfc5424(notice, now, out),
         }
     }
 

@@ -8,7 +8,13 @@ use crate::id::DrainToken;
 use crate::limits::APP_NAME_BYTES_MAX;
 use crate::limits::HOSTNAME_BYTES_MAX;
 use crate::limits::MSGID_BYTES_MAX;
+use crate::limits::PRI_MAX;
 use crate::limits::PROCID_BYTES_MAX;
+use crate::syslog::copy::digits_of;
+use crate::syslog::copy::put;
+use crate::syslog::copy::put_byte;
+use crate::syslog::copy::put_number;
+use crate::syslog::message::Fields;
 use crate::syslog::message::Message;
 use crate::syslog::message::NO_TIME_TEXT;
 use crate::syslog::message::Pri;
@@ -18,37 +24,14 @@ use crate::syslog::timestamp;
 /// `LEN <PRI>1 TIME host SOURCE PROC - MSG` and a newline unless MSG ends in one; it is counted.
 ///
 /// As Logplex has it: literally `host`, and one dash, MSGID's, with no structured data behind it.
-pub fn logplex_http(message: &Message<'_>, out: &mut Vec<u8>) {
-    let mut room = NO_TIME_TEXT;
-    let time = message.timestamp.text(&mut room);
-    let fields: [&[u8]; 7] = [
-        b" ",
-        time,
-        b" host ",
-        message.app_name,
-        b" ",
-        message.procid,
-        b" - ",
-    ];
-    write_frame(message.pri, &fields, message.text, out);
+pub fn logplex_http(message: &impl Fields, out: &mut Vec<u8>) {
+    write_logplex(message, b"host", b" - ", out);
 }
 
 /// `LEN <PRI>1 TIME DRAIN-TOKEN SOURCE PROC - - MSG` and a newline unless MSG ends in one; it is
 /// counted.
-pub fn logplex_syslog(message: &Message<'_>, drain: &DrainToken, out: &mut Vec<u8>) {
-    let mut room = NO_TIME_TEXT;
-    let fields: [&[u8]; 9] = [
-        b" ",
-        message.timestamp.text(&mut room),
-        b" ",
-        drain.as_str().as_bytes(),
-        b" ",
-        message.app_name,
-        b" ",
-        message.procid,
-        b" - - ",
-    ];
-    write_frame(message.pri, &fields, message.text, out);
+pub fn logplex_syslog(message: &impl Fields, drain: &DrainToken, out: &mut Vec<u8>) {
+    write_logplex(message, drain.as_str().as_bytes(), b" - - ", out);
 }
 
 /// The message as RFC 5424 (6) allows it, octet-counted, with a newline as above.
@@ -64,8 +47,7 @@ pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
         bytes => timestamp::strict(bytes).unwrap_or_else(|| (made.text(&mut made_room), NOTHING)),
     };
     let (sd, sd_text, gap) = strict_sd(message.sd, message.text);
-    let fields: [&[u8]; 16] = [
-        b" ",
+    let fields: [&[u8]; 15] = [
         time,
         offset,
         b" ",
@@ -86,22 +68,23 @@ pub fn rfc5424(message: &Message<'_>, arrival: UnixMicros, out: &mut Vec<u8>) {
 }
 
 /// `TIME SOURCE[PROC]: MSG` and a newline unless MSG ends in one.
-pub fn tail_line(message: &Message<'_>, out: &mut Vec<u8>) {
+pub fn tail_line(message: &impl Fields, out: &mut Vec<u8>) {
     let mut room = NO_TIME_TEXT;
+    let text = message.text();
     let pieces: [&[u8]; 7] = [
-        message.timestamp.text(&mut room),
+        message.time(&mut room),
         b" ",
-        message.app_name,
+        message.app_name(),
         b"[",
-        message.procid,
+        message.procid(),
         b"]: ",
-        message.text,
+        text,
     ];
     out.reserve(bytes_sum(&pieces) + 1);
     for piece in pieces {
         out.extend_from_slice(piece);
     }
-    out.extend_from_slice(line_end(message.text));
+    out.extend_from_slice(line_end(text));
 }
 
 /// What stands in a frame that one of the encoders above wrote, without its count and its final
@@ -121,16 +104,52 @@ const NIL: &[u8] = b"-";
 
 const NOTHING: &[u8] = b"";
 
-/// Appends `LEN <PRI>1`, the pieces, the text, and a newline unless it ends in one. Inlined with
+/// Appends `LEN <PRI>1 TIME HOST SOURCE PROC`, `nils`, the text, and a newline unless it ends in
+/// one. The header is written where it stands, without a call for each field; what was just written
+/// is not read again, which would have to wait for it to reach the cache.
+#[inline]
+fn write_logplex(message: &impl Fields, host: &[u8], nils: &[u8], out: &mut Vec<u8>) {
+    let mut time_room = NO_TIME_TEXT;
+    let time = message.time(&mut time_room);
+    let (source, procid, text) = (message.app_name(), message.procid(), message.text());
+    let begin = begin(message.pri());
+    let line_end = line_end(text);
+    let fields_bytes = time.len() + host.len() + source.len() + procid.len();
+    let header_bytes = begin.len() + fields_bytes + b"   ".len() + nils.len();
+    let bytes = header_bytes + text.len() + line_end.len();
+    let at = out.len();
+    let header_bytes = digits_of(bytes) + b" ".len() + header_bytes;
+    out.reserve(header_bytes + bytes);
+    out.resize(at + header_bytes, 0);
+    let behind = out.get_mut(at..).unwrap_or_default();
+    let behind = put_number(behind, bytes);
+    let behind = put_byte(behind, b' ');
+    let behind = put(behind, begin);
+    let behind = put(behind, time);
+    let behind = put_byte(behind, b' ');
+    let behind = put(behind, host);
+    let behind = put_byte(behind, b' ');
+    let behind = put(behind, source);
+    let behind = put_byte(behind, b' ');
+    let behind = put(behind, procid);
+    let _nothing = put(behind, nils);
+    out.extend_from_slice(text);
+    out.extend_from_slice(line_end);
+}
+
+/// Appends `LEN <PRI>1 `, the pieces, the text, and a newline unless it ends in one. Inlined with
 /// the number of pieces known, so that those of one byte are no calls.
 #[inline]
 fn write_frame<const N: usize>(pri: Pri, pieces: &[&[u8]; N], text: &[u8], out: &mut Vec<u8>) {
     let line_end = line_end(text);
-    let mut front = Front::new(pri);
-    let front = front.count(bytes_sum(pieces) + text.len() + line_end.len());
-    out.reserve(front.len() + bytes_sum(pieces) + text.len() + line_end.len());
-    out.extend_from_slice(front);
-    for piece in pieces {
+    let begin = begin(pri);
+    let bytes = begin.len() + bytes_sum(pieces) + text.len() + line_end.len();
+    let at = out.len();
+    let count_bytes = digits_of(bytes);
+    out.reserve(count_bytes + b" ".len() + bytes);
+    out.resize(at + count_bytes, 0);
+    let _nothing = put_number(out.get_mut(at..).unwrap_or_default(), bytes);
+    for piece in [b" ", begin].iter().chain(pieces) {
         out.extend_from_slice(piece);
     }
     out.extend_from_slice(text);
@@ -169,56 +188,33 @@ fn strict_sd<'a>(sd: &'a [u8], text: &[u8]) -> (&'a [u8], &'a [u8], &'static [u8
     }
 }
 
-/// `LEN <PRI>1`, written from its end.
-struct Front {
-    room: [u8; 32],
-    begin: usize,
+/// `<PRI>1 `.
+#[inline]
+fn begin(pri: Pri) -> &'static [u8] {
+    let (text, bytes) = BEGINS.get(usize::from(pri.value())).unwrap_or(&NO_BEGIN);
+    text.get(..usize::from(*bytes)).unwrap_or_default()
 }
 
-impl Front {
-    /// `<PRI>1`.
-    #[inline]
-    fn new(pri: Pri) -> Self {
-        let room = [b'0'; 32];
-        let begin = room.len();
-        let mut front = Self { room, begin };
-        front.put(b'1');
-        front.put(b'>');
-        front.put_number(usize::from(pri.value()));
-        front.put(b'<');
-        front
-    }
+/// A text of `begin` and its length.
+type Begin = ([u8; 7], u8);
 
-    /// All of it, in front of `behind` more bytes of the frame.
-    #[inline]
-    fn count(&mut self, behind: usize) -> &[u8] {
-        let bytes = self.room.len() - self.begin + behind;
-        self.put(b' ');
-        self.put_number(bytes);
-        self.room.get(self.begin..).unwrap_or_default()
-    }
+const NO_BEGIN: Begin = ([0; 7], 0);
 
-    #[inline]
-    fn put_number(&mut self, number: usize) {
-        let mut rest = number;
-        loop {
-            self.put(b'0' + u8::try_from(rest % 10).unwrap_or(0));
-            rest /= 10;
-            if rest == 0 {
-                return;
-            }
-        }
+/// The texts of `begin` by their PRI.
+static BEGINS: [Begin; PRI_MAX as usize + 1] = {
+    let mut begins = [NO_BEGIN; PRI_MAX as usize + 1];
+    let mut pri = 0;
+    while pri <= PRI_MAX {
+        let [hundreds, tens, ones] = [b'0' + pri / 100, b'0' + pri / 10 % 10, b'0' + pri % 10];
+        begins[pri as usize] = match pri {
+            0..=9 => ([b'<', ones, b'>', b'1', b' ', 0, 0], 5),
+            10..=99 => ([b'<', tens, ones, b'>', b'1', b' ', 0], 6),
+            100.. => ([b'<', hundreds, tens, ones, b'>', b'1', b' '], 7),
+        };
+        pri += 1;
     }
-
-    /// A number of 20 digits and a PRI fit.
-    #[inline]
-    fn put(&mut self, byte: u8) {
-        self.begin = self.begin.saturating_sub(1);
-        if let Some(slot) = self.room.get_mut(self.begin) {
-            *slot = byte;
-        }
-    }
-}
+    begins
+};
 
 /// Fuzz target: whatever was parsed comes out framed with a right count, ends in one line end, and
 /// in strict form is read back as it was written.
@@ -381,11 +377,26 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_every_length() {
-        for number in [0, 9, 10, 191, 65_536, usize::MAX - 6] {
-            let mut front = Front::new(Pri::DEFAULT);
-            let expected = format!("{} <13>1", number + "<13>1".len());
-            assert_eq!(front.count(number), expected.as_bytes());
+    fn every_pri_begins_a_frame() {
+        for value in 0..=PRI_MAX.into() {
+            let text = format!("<{value}>1 ");
+            assert_eq!(begin(Pri::or_default(value)), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn headers_of_every_length() {
+        for bytes in 0..400 {
+            let procid = "p".repeat(bytes);
+            let message = Message {
+                procid: procid.as_bytes(),
+                ..parse_rfc5424(b"<7>1 T h a p - - text").unwrap()
+            };
+            let mut out = Vec::new();
+            logplex_http(&message, &mut out);
+            let frame = format!("<7>1 T host a {procid} - text\n");
+            let expected = format!("{} {frame}", frame.len());
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
 
