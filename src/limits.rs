@@ -99,6 +99,10 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Greatest `batch_bytes_max` of a drain.
 pub const BATCH_BYTES_LIMIT: usize = 8 * 1024 * 1024;
 
+/// What an HTTP drain leaves between the beginnings of two requests while less than a full batch
+/// waits: under load each then carries more, and a destination is not asked for every few messages.
+pub const REQUEST_INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 /// Default of `batch_bytes_max`: Logplex's 100 KiB.
 pub const BATCH_BYTES_DEFAULT: usize = 100 * 1024;
 

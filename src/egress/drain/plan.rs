@@ -43,7 +43,7 @@ impl Plan {
         let Some(url) = entry.url.clone() else {
             return Ok(None);
         };
-        let is_http = matches!(url.scheme(), Scheme::Http | Scheme::Https);
+        let is_http = is_http(&url);
         let shape = match entry.options.format {
             Format::Rfc5424 => Shape::Rfc5424,
             Format::Logplex if is_http => Shape::LogplexHttp,
@@ -97,11 +97,17 @@ impl Plan {
         }
     }
 
+    /// Whether a batch is a request.
+    pub(crate) fn is_http(&self) -> bool {
+        is_http(&self.url)
+    }
+
     /// How bodies are compressed; syslog has no bodies.
     pub(crate) fn compression(&self) -> Compression {
-        match self.url.scheme() {
-            Scheme::Http | Scheme::Https => self.options.compression,
-            Scheme::Syslog | Scheme::SyslogTls | Scheme::SyslogUdp => Compression::None,
+        if self.is_http() {
+            self.options.compression
+        } else {
+            Compression::None
         }
     }
 
@@ -119,4 +125,8 @@ impl Plan {
             is_insecure: self.url.is_insecure(),
         }
     }
+}
+
+fn is_http(url: &DrainUrl) -> bool {
+    matches!(url.scheme(), Scheme::Http | Scheme::Https)
 }

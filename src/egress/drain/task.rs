@@ -33,7 +33,7 @@ use crate::egress::drain::orders::{Order, Orders};
 use crate::egress::drain::outcome::{Failure, Outcome};
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::sink::{Around, Sink};
-use crate::limits::BATCH_BYTES_LIMIT;
+use crate::limits::{BATCH_BYTES_LIMIT, REQUEST_INTERVAL_MIN};
 use crate::net::trust::Trusts;
 use crate::shutdown::Shutdown;
 use crate::syslog::encode;
@@ -55,6 +55,15 @@ pub(crate) struct Common {
 enum Next {
     Go,
     End,
+}
+
+/// What a drain without a batch waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Waits {
+    /// There is nothing to send.
+    ForMessages,
+    /// A request for the few messages that there are would come too early.
+    ForRequest,
 }
 
 /// Why a wait is over.
@@ -84,6 +93,8 @@ pub(crate) struct Task {
     notices: Notices,
     log: Log,
     flush: Flush,
+    /// A request may begin from then on; before, only with a full batch.
+    next_request: Option<Instant>,
 }
 
 /// What a task shares with the supervisor.
@@ -107,6 +118,7 @@ impl Task {
             notices: Notices::default(),
             log: Log::default(),
             flush: Flush::Unmet,
+            next_request: None,
         }
     }
 
@@ -150,6 +162,9 @@ impl Task {
             .batch_bytes_max
             .unwrap_or(settings.batch_bytes_max)
             .min(BATCH_BYTES_LIMIT);
+        if self.is_early(bytes_max) {
+            return self.wait(&settings, Waits::ForRequest).await;
+        }
         let now = clock::wall();
         match self
             .machine
@@ -170,7 +185,19 @@ impl Task {
         }
         self.machine.rest();
         self.shared.board.show(Phase::Idle);
-        self.wait(&settings).await
+        self.wait(&settings, Waits::ForMessages).await
+    }
+
+    /// Whether something waits that would not fill a batch, and the next request is not due yet.
+    fn is_early(&self, bytes_max: usize) -> bool {
+        let Some(due) = self.next_request else {
+            return false;
+        };
+        let (messages, bytes) = self.shared.channel.lag(self.machine.cursor());
+        0 < messages
+            && usize::try_from(bytes).is_ok_and(|bytes| bytes < bytes_max)
+            && clock::now() < due
+            && !self.shared.common.flushing.is_cancelled()
     }
 
     /// Follows an order if there is one. Who waits for something hears of it there; a drain that
@@ -192,17 +219,22 @@ impl Task {
         self.replan();
     }
 
-    /// Waits for messages, with an eye on the connection.
-    async fn wait(&mut self, settings: &DrainSettings) -> Next {
+    /// Waits for what there is to do next, with an eye on the connection.
+    async fn wait(&mut self, settings: &DrainSettings, waits: Waits) -> Next {
         let notice_at = self.notices.due(clock::now(), settings.notice_interval);
+        let is_for_messages = waits == Waits::ForMessages;
+        let request_at = self.next_request.filter(|_| !is_for_messages);
+        let wake_at = request_at.into_iter().chain(notice_at).min();
         let woken = tokio::select! {
             biased;
             () = ended(&self.shared) => Woken::End,
             order = self.shared.orders.next() => order.into(),
             () = self.shared.common.flushing.cancelled() => Woken::Go,
-            () = self.shared.channel.readable(self.machine.cursor()) => Woken::Go,
+            () = self.shared.channel.readable(self.machine.cursor()), if is_for_messages => {
+                Woken::Go
+            }
             () = self.sink.expired(settings) => Woken::Go,
-            () = until(notice_at) => Woken::Notice,
+            () = until(wake_at) => Woken::Notice,
         };
         match woken {
             Woken::End => return Next::End,
@@ -225,6 +257,9 @@ impl Task {
         let Some(batch) = self.machine.batch() else {
             return Next::Go;
         };
+        if self.plan.is_http() {
+            self.next_request = Some(clock::now() + REQUEST_INTERVAL_MIN);
+        }
         let around = Around {
             plan: &self.plan,
             settings: &settings,
@@ -532,7 +567,7 @@ mod tests {
             orders: Orders::new(Plan::new(&entry).unwrap().unwrap()),
         });
         let task_bytes = size_of_val(&Task::new(shared, machine).run());
-        assert!(task_bytes <= 1_300, "{task_bytes} bytes");
+        assert!(task_bytes <= 1_320, "{task_bytes} bytes");
     }
 
     /// A drain that passes over all that comes never waits while its channel is busy.
