@@ -175,6 +175,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// What is read of a destination's answer before its connection is closed instead of drained.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// What is kept of a refusal to show it: its text, not a page of it.
+pub const ANSWER_SAID_BYTES_MAX: usize = 512;
+
 /// How long the body of an answer whose status is known may hold up the next batch.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
