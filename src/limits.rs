@@ -287,3 +287,42 @@ pub const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Least time between two rounds of freeing memory: a round looks at every channel.
 pub const FREE_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+// Shipper.
+
+/// Lines' bytes that wait in a shipper to be put into a batch.
+pub const SHIP_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A batch of a shipper ends with the line that brings it here: what few lines of text are not, and
+/// many long ones are.
+pub const SHIP_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Greatest `--max-line-length`: one part, its header and its count fit a frame of any router.
+pub const SHIP_LINE_BYTES_LIMIT: usize = FRAME_BYTES_DEFAULT - 1_024;
+
+/// Smallest `--max-line-length`: room for marks and some characters between them.
+pub const SHIP_LINE_BYTES_LIMIT_MIN: usize = 64;
+
+/// Greatest `--batch-size`.
+pub const SHIP_BATCH_LINES_LIMIT: usize = 10_000;
+
+/// Greatest `--back-buff`, in batches.
+pub const SHIP_BACK_BUFF_LIMIT: usize = 10_000;
+
+/// A shipper's connection unused for this long is closed: before the router gives it up.
+pub const SHIP_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A shipper's connection this old is made anew, so that a name that leads elsewhere is followed.
+pub const SHIP_CONNECTION_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Wait of a shipper after its first failure in a row.
+pub const SHIP_RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// Longest wait of a shipper between tries, unless `Retry-After` asks for more.
+pub const SHIP_RETRY_DELAY_MAX: Duration = Duration::from_secs(15);
+
+/// One read of what a shipper reads lines from.
+pub const SHIP_READ_BYTES_MAX: usize = 64 * 1024;
+
+// A batch ends with one line more than its bytes allow.
+const _: () = assert!(SHIP_BATCH_BYTES_MAX + FRAME_BYTES_LIMIT <= LOGS_BODY_BYTES_MAX);

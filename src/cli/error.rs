@@ -42,6 +42,19 @@ pub(crate) enum CliError {
         /// What would be right.
         reason: String,
     },
+    /// Nobody said where to ship to.
+    #[error(
+        "no router to ship to: give --logs-url http://token:t.…@HOST:8601/logs, or the same as LOGS_URL"
+    )]
+    NoLogsUrl,
+    /// The URL to ship to is none. It may hold a secret and is not shown.
+    #[error("the URL from {origin} cannot be shipped to: {reason}")]
+    BadLogsUrl {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The credential given is none.
     #[error("the credential from {origin} is none ({problem}); it must be ID:SECRET")]
     BadCredential {
@@ -131,7 +144,11 @@ impl CliError {
     #[must_use]
     pub(crate) const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage { .. } | Self::BadCredential { .. } => Self::USAGE_CODE,
+            Self::Config(_)
+            | Self::Usage { .. }
+            | Self::BadCredential { .. }
+            | Self::NoLogsUrl
+            | Self::BadLogsUrl { .. } => Self::USAGE_CODE,
             Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
             Self::NoCredential { .. }
             | Self::NotAccepted { .. }
