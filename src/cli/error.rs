@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
+use crate::sources::ship::SpoolError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The credential given is none.
     #[error("the credential from {origin} is none ({problem}); it must be ID:SECRET")]
     BadCredential {
