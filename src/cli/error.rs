@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
+use crate::sources::ship::PlacesError;
+use crate::sources::ship::SocketError;
 use crate::sources::ship::SpoolError;
 
 /// Why a command did not succeed.
@@ -56,6 +58,12 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The places of followed files cannot be kept.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
+    /// A local socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
