@@ -255,7 +255,7 @@ async fn with_block_a_full_spool_holds_the_writer_back() {
     // Until the pipe is full, too.
     loop {
         let line = format!("{long} {written}\n");
-        let wait = std::time::Duration::from_millis(500);
+        let wait = std::time::Duration::from_secs(2);
         if tokio::time::timeout(wait, first.write(&line))
             .await
             .is_err()

@@ -295,6 +295,9 @@ impl Spool {
             }
             state.entries.iter().map(|entry| entry.number).collect()
         };
+        if numbers.is_empty() {
+            return;
+        }
         if let Err(error) = self.on_disk(move |folder| folder.sync(&numbers)).await {
             warn!(%error, "spooled batches may not survive the machine's end");
         }
