@@ -180,6 +180,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// What is read of a destination's answer before its connection is closed instead of drained.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// What is kept of a refusal to show it: its text, not a page of it.
+pub const ANSWER_SAID_BYTES_MAX: usize = 512;
+
 /// How long the body of an answer whose status is known may hold up the next batch.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -289,3 +292,95 @@ pub const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Least time between two rounds of freeing memory: a round looks at every channel.
 pub const FREE_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+// Shipper.
+
+/// Lines' bytes that wait in a shipper to be put into a batch.
+pub const SHIP_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Longest line in a shipper's queue: a longer one is several. With the headers of its parts it fits
+/// a request, behind a batch that is nearly full.
+pub const SHIP_ITEM_BYTES_MAX: usize = 1024 * 1024;
+
+/// A batch of a shipper ends with the line that brings it here: what few lines of text are not, and
+/// many long ones are.
+pub const SHIP_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Greatest `--max-line-length`: one part, its header and its count fit a frame of any router.
+pub const SHIP_LINE_BYTES_LIMIT: usize = FRAME_BYTES_DEFAULT - 1_024;
+
+/// Smallest `--max-line-length`: room for marks and some characters between them.
+pub const SHIP_LINE_BYTES_LIMIT_MIN: usize = 64;
+
+/// Greatest `--batch-size`.
+pub const SHIP_BATCH_LINES_LIMIT: usize = 10_000;
+
+/// Greatest `--back-buff`, in batches.
+pub const SHIP_BACK_BUFF_LIMIT: usize = 10_000;
+
+/// A shipper's connection unused for this long is closed: before the router gives it up.
+pub const SHIP_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A shipper's connection this old is made anew, so that a name that leads elsewhere is followed.
+pub const SHIP_CONNECTION_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Wait of a shipper after its first failure in a row.
+pub const SHIP_RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// Longest wait of a shipper between tries, unless `Retry-After` asks for more.
+pub const SHIP_RETRY_DELAY_MAX: Duration = Duration::from_secs(15);
+
+/// One read of what a shipper reads lines from.
+pub const SHIP_READ_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest whole frame that a shipper is given (`--input-format rfc5424`, a socket): what routers
+/// keep of one unless they are told otherwise.
+pub const SHIP_FRAME_BYTES_MAX: usize = FRAME_BYTES_DEFAULT;
+
+/// At its end a shipper reads on while there is something within this time: what was written before.
+pub const SHIP_LAST_READ_WAIT: Duration = Duration::from_millis(50);
+
+/// For all of these last reads of a source together.
+pub const SHIP_LAST_READS_MAX: Duration = Duration::from_secs(1);
+
+/// Files that one shipper follows: each is open, and looked at four times a second.
+pub const SHIP_FILES_MAX: usize = 1_024;
+
+/// Files whose places a shipper remembers: those that were rotated away among them.
+pub const SHIP_PLACES_MAX: usize = 4_096;
+
+/// Without a spool the places of files are written at most this often: what a shipper that is
+/// killed sends again.
+pub const SHIP_PLACES_SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The beginning of a followed file by which it is told from others: more than most first lines.
+pub const SHIP_FILE_HEAD_BYTES: usize = 256;
+
+/// The end of what was read of a followed file, by which a copy of it is told from another file.
+pub const SHIP_FILE_COMPARED_BYTES: usize = 4 * 1024;
+
+/// Reads of one followed file before others have their turn: 4 MiB.
+pub const SHIP_FILE_READS_MAX: usize = 64;
+
+/// How often a followed file is looked at.
+pub const SHIP_POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often files to follow are looked for.
+pub const SHIP_SCAN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A file that is found no more, and grew no more for this long, is done with: who rotates files
+/// tells their writer within that time.
+pub const SHIP_FILE_GONE_AFTER: Duration = Duration::from_secs(30);
+
+/// Connections to a shipper's local socket at once; more wait.
+pub const SHIP_CONNECTIONS_MAX: usize = 256;
+
+/// What a local datagram can hold, with Linux' usual socket buffers (208 KiB).
+pub const SHIP_DATAGRAM_BYTES_MAX: usize = 256 * 1024;
+
+/// Smallest `--spool-bytes-max`: some batches of the greatest size.
+pub const SHIP_SPOOL_BYTES_LIMIT_MIN: u64 = 4 * 1024 * 1024;
+
+// A batch ends with one line more than its bytes allow, and in the smallest parts the headers are
+// twice as long as the text.
+const _: () = assert!(3 * (SHIP_BATCH_BYTES_MAX + SHIP_ITEM_BYTES_MAX) <= LOGS_BODY_BYTES_MAX);

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::cli::ship::Ship;
 use crate::filter::Filter;
 
 /// Logboom, a log router: many apps' logs in, one channel each out to tails, drains and history.
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Credentials(Group<Credentials>),
     /// Show a channel's messages
     Logs(Logs),
+    /// Send lines to a router: of stdin, files or local sockets
+    Ship(Box<Ship>),
     /// Ask whether the router is well
     Health(Health),
     /// Print every key of the configuration with its default and meaning

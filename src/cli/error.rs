@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
+use crate::sources::ship::PlacesError;
+use crate::sources::ship::SocketError;
+use crate::sources::ship::SpoolError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,28 @@ pub(crate) enum CliError {
         /// What would be right.
         reason: String,
     },
+    /// Nobody said where to ship to.
+    #[error(
+        "no router to ship to: give --logs-url http://token:t.…@HOST:8601/logs, or the same as LOGS_URL"
+    )]
+    NoLogsUrl,
+    /// The URL to ship to is none. It may hold a secret and is not shown.
+    #[error("the URL from {origin} cannot be shipped to: {reason}")]
+    BadLogsUrl {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The places of followed files cannot be kept.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
+    /// A local socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The credential given is none.
     #[error("the credential from {origin} is none ({problem}); it must be ID:SECRET")]
     BadCredential {
@@ -131,7 +156,11 @@ impl CliError {
     #[must_use]
     pub(crate) const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage { .. } | Self::BadCredential { .. } => Self::USAGE_CODE,
+            Self::Config(_)
+            | Self::Usage { .. }
+            | Self::BadCredential { .. }
+            | Self::NoLogsUrl
+            | Self::BadLogsUrl { .. } => Self::USAGE_CODE,
             Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
             Self::NoCredential { .. }
             | Self::NotAccepted { .. }

@@ -15,6 +15,7 @@ mod health;
 mod logs;
 mod output;
 mod serve;
+mod ship;
 mod sse;
 mod status;
 mod table;
@@ -87,6 +88,7 @@ fn dispatch(
         Command::Tokens(group) => tokens::run(group, environment, out),
         Command::Drains(group) => drains::run(group, environment, out),
         Command::Credentials(group) => credentials::run(group, environment, out),
+        Command::Ship(ship) => ship::run(&ship, environment),
         Command::Logs(logs) => logs::run(&logs, environment, out),
         Command::Health(health) => health::run(&health, environment, out),
         Command::Config => {

@@ -1,0 +1,3 @@
+//! Sources: where messages come from before a router has them.
+
+pub mod ship;
