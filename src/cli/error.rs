@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
+use crate::id::IdError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,14 @@ pub(crate) enum CliError {
         origin: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The token given is none. It may be a secret and is not shown.
+    #[error("the token from {origin} is none: {reason}")]
+    BadToken {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: IdError,
     },
     /// The credential given is none.
     #[error("the credential from {origin} is none ({problem}); it must be ID:SECRET")]
@@ -148,7 +157,8 @@ impl CliError {
             | Self::Usage { .. }
             | Self::BadCredential { .. }
             | Self::NoLogsUrl
-            | Self::BadLogsUrl { .. } => Self::USAGE_CODE,
+            | Self::BadLogsUrl { .. }
+            | Self::BadToken { .. } => Self::USAGE_CODE,
             Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
             Self::NoCredential { .. }
             | Self::NotAccepted { .. }

@@ -42,6 +42,7 @@ use crate::sources::ship::outbox::Outbox;
 use crate::sources::ship::queue::Queue;
 use crate::sources::ship::sender::Sender;
 
+pub(crate) use cut::{Cutter, Piece};
 pub use line::Line;
 pub use queue::Intake;
 pub use reader::{Reading, WhenFull, read_lines};
