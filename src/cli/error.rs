@@ -6,6 +6,7 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
 use crate::id::IdError;
+use crate::sources::ship::SpoolError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,9 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: IdError,
     },
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The credential given is none.
     #[error("the credential from {origin} is none ({problem}); it must be ID:SECRET")]
     BadCredential {

@@ -32,7 +32,8 @@ use crate::sources::run::Signals;
 use crate::sources::run::Stream;
 use crate::sources::run::Tee;
 use crate::sources::run::Watch;
-use crate::sources::ship::ShipSettings;
+use crate::sources::ship::Format;
+use crate::sources::ship::Reading;
 use crate::sources::ship::Shipment;
 use crate::sources::ship::Splitter;
 use crate::syslog::message::Pri;
@@ -82,7 +83,10 @@ pub(crate) fn run(given: &Run, environment: &Environment, out: &Out) -> Result<E
     let runtime = small_runtime()?;
     let ran = runtime.block_on(async {
         let mut signals = signals.watch().map_err(CliError::Runtime)?;
-        let ran = Box::pin(run_and_ship(given, shipping, settings, &mut signals)).await;
+        let shutdown = Shutdown::new();
+        let (intake, shipment) = crate::sources::ship::start(shipping, &shutdown)?;
+        let ran = Box::pin(run::run(settings, &mut signals, intake)).await;
+        finish(shipment, given.flags.grace(), &mut signals).await;
         Ok::<_, CliError>(ran)
     });
     // A terminal that was stopped may hold a thread that passes output through.
@@ -97,28 +101,15 @@ pub(crate) fn run(given: &Run, environment: &Environment, out: &Out) -> Result<E
     }
 }
 
-async fn run_and_ship(
-    given: &Run,
-    shipping: ShipSettings,
-    settings: RunSettings,
-    signals: &mut Watch,
-) -> Result<u8, RunError> {
-    let shutdown = Shutdown::new();
-    let (intake, shipment) = crate::sources::ship::start(shipping, &shutdown);
-    let ran = run::run(settings, signals, intake).await;
-    finish(shipment, given.flags.grace(), &shutdown, signals).await;
-    ran
-}
-
 /// Sends what waits, and says what could not be sent.
-async fn finish(shipment: Shipment, grace: Duration, shutdown: &Shutdown, signals: &mut Watch) {
+async fn finish(shipment: Shipment, grace: Duration, signals: &mut Watch) {
+    let hurry = shipment.hurry();
     let finished = shipment.finish(grace);
     tokio::pin!(finished);
     let report = tokio::select! {
         report = &mut finished => report,
         () = signals.end_asked() => {
-            output::note(&"logboom: told to end: what still waited is not sent");
-            shutdown.request();
+            hurry.end_now();
             finished.await
         }
     };
@@ -138,11 +129,15 @@ impl Run {
                 arguments: arguments.to_vec(),
                 variables: config::inherited_variables(self.hidden_variables()),
             },
-            procid: Arc::from(self.procid.as_str()),
-            stdout_pri: Pri::or_default(self.prival.into()),
+            reading: Reading {
+                pri: Pri::or_default(self.prival.into()),
+                procid: Arc::from(self.procid.as_str()),
+                when_full: self.flags.when_full(),
+                splitter: Splitter::new(self.flags.line_bytes_max(), self.flags.split()),
+                format: Format::Raw,
+                join: None,
+            },
             stderr_pri: Pri::or_default(self.stderr_prival.into()),
-            splitter: Splitter::new(self.flags.line_bytes_max(), self.flags.split()),
-            when_full: self.flags.when_full(),
             tee: self.tee.then(|| tee(out.clone())),
             platform_token: self.platform_token(environment)?,
             metrics_interval: Some(self.metrics_interval).filter(|time| !time.is_zero()),

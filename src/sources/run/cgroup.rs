@@ -1,8 +1,7 @@
 //! The control group of a process, and what it counts of memory.
 //!
-//! Its numbers are used only where the group belongs to the process alone: every process in it is
-//! the program itself, a descendant of it, or process 1, the init of a container. In a group that
-//! is shared, as of a login session, they would be others' too.
+//! Its numbers are only of use where the group is the process's own: in one that is shared, as of a
+//! login session, they would be others' too.
 
 use std::collections::BTreeSet;
 use std::path::Component;
@@ -63,10 +62,18 @@ impl Cgroup {
         is_there.then_some(Self { version, folder })
     }
 
-    /// Whether nobody is in it but `ours` and process 1; `false` when that cannot be told.
-    pub(crate) fn belongs_to(&self, ours: &BTreeSet<Pid>) -> bool {
+    /// Who is in it and in the groups inside; process 0 is one of another namespace. `None` when that
+    /// cannot be told.
+    pub(crate) fn members(&self) -> Option<BTreeSet<Pid>> {
+        let mut members = BTreeSet::new();
         let mut groups_left = CGROUPS_MAX;
-        holds_only(&self.folder, ours, CGROUP_DEPTH_MAX, &mut groups_left)
+        add_members(
+            &self.folder,
+            CGROUP_DEPTH_MAX,
+            &mut groups_left,
+            &mut members,
+        )?;
+        Some(members)
     }
 
     /// What it counts now.
@@ -213,30 +220,24 @@ fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
 }
 
-/// Whether only `ours` and process 1 are in the group at `folder` and those inside. Process 0 is
-/// one of another namespace.
-fn holds_only(folder: &Path, ours: &BTreeSet<Pid>, depth: usize, groups_left: &mut usize) -> bool {
-    let Some(left) = groups_left.checked_sub(1) else {
-        return false;
-    };
-    *groups_left = left;
-    let Some(pids) = read(&folder.join("cgroup.procs")) else {
-        return false;
-    };
-    let is_ours = |word| {
-        let pid = number(word).and_then(|pid| Pid::try_from(pid).ok());
-        pid.is_some_and(|pid| pid == 1 || ours.contains(&pid))
-    };
-    if !words(&pids).all(is_ours) {
-        return false;
+/// Adds those in the group at `folder` and inside; `None` when one cannot be read or there are too
+/// many groups.
+fn add_members(
+    folder: &Path,
+    depth: usize,
+    groups_left: &mut usize,
+    members: &mut BTreeSet<Pid>,
+) -> Option<()> {
+    *groups_left = groups_left.checked_sub(1)?;
+    for word in words(&read(&folder.join("cgroup.procs"))?) {
+        members.insert(Pid::try_from(number(word)?).ok()?);
     }
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return false;
-    };
-    entries.flatten().all(|entry| {
-        let is_group = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        !is_group || (0 < depth && holds_only(&entry.path(), ours, depth - 1, groups_left))
-    })
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            add_members(&entry.path(), depth.checked_sub(1)?, groups_left, members)?;
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -370,16 +371,25 @@ mod tests {
     }
 
     #[test]
-    fn a_group_with_others_is_not_ones_own() {
+    fn members_are_those_inside_too() {
         let root = machine();
         let found = Cgroup::of_self(&root.path().join("proc")).unwrap();
-        let belongs = |pids: &[Pid]| found.belongs_to(&pids.iter().copied().collect());
-        assert!(belongs(&[40, 41, 42]));
-        assert!(!belongs(&[40]));
-        assert!(!belongs(&[41]));
-        fs::write(found.folder.join("in/cgroup.procs"), "41\n0\n").unwrap();
-        assert!(!belongs(&[40, 41]));
-        fs::remove_file(found.folder.join("in/cgroup.procs")).unwrap();
-        assert!(!belongs(&[40, 41]));
+        assert_eq!(found.members(), Some(BTreeSet::from([1, 40, 41])));
+        let inner = found.folder.join("in/cgroup.procs");
+        fs::write(&inner, "0\n").unwrap();
+        assert_eq!(found.members(), Some(BTreeSet::from([0, 1, 40])));
+        fs::write(&inner, "x\n").unwrap();
+        assert_eq!(found.members(), None);
+        fs::remove_file(&inner).unwrap();
+        assert_eq!(found.members(), None);
+        fs::remove_dir(found.folder.join("in")).unwrap();
+        let mut deep = found.folder.clone();
+        for _ in 0..=CGROUP_DEPTH_MAX {
+            assert_eq!(found.members(), Some(BTreeSet::from([1, 40])));
+            deep.push("d");
+            fs::create_dir(&deep).unwrap();
+            fs::write(deep.join("cgroup.procs"), "").unwrap();
+        }
+        assert_eq!(found.members(), None);
     }
 }

@@ -9,6 +9,7 @@ use crate::sources::run::load::Load;
 use crate::sources::run::process::Held;
 use crate::sources::run::process::Pid;
 use crate::sources::run::process::Processes;
+use crate::sources::run::process::Stat;
 
 /// Memory of a process and its descendants; what could not be read is missing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -20,15 +21,17 @@ impl Memory {
     pub(crate) fn of_descendants(root: &Path, ancestor: Pid) -> Self {
         let processes = Processes(root);
         if let Some(group) = Cgroup::of_self(root) {
-            // First the group's members, then the tree: who is new in between is in the tree only.
-            let mut ours = BTreeSet::from([ancestor]);
-            ours.extend(processes.descendants(ancestor).iter().map(|stat| stat.pid));
-            if group.belongs_to(&ours) {
+            let before = group.members();
+            let mut ours = pids(&processes.descendants(ancestor));
+            let after = group.members();
+            ours.insert(ancestor);
+            if let (Some(before), Some(after)) = (before, after)
+                && is_own(&before, &ours, &after)
+            {
                 return Self(group.counted());
             }
         }
-        let held = processes.held(&processes.descendants(ancestor));
-        Self::of_held(held)
+        Self::of_held(processes.held(&processes.descendants(ancestor)))
     }
 
     fn of_held(held: Option<Held>) -> Self {
@@ -96,6 +99,17 @@ impl Subject {
     }
 }
 
+fn pids(stats: &[Stat]) -> BTreeSet<Pid> {
+    stats.iter().map(|stat| stat.pid).collect()
+}
+
+/// Whether a group with such members, before and after one looked who is `ours`, has no others but
+/// process 1, the init of a container. Who is a member at one time only was born or ended meanwhile.
+fn is_own(before: &BTreeSet<Pid>, ours: &BTreeSet<Pid>, after: &BTreeSet<Pid>) -> bool {
+    let mut stayed = before.intersection(after);
+    stayed.all(|pid| *pid == 1 || ours.contains(pid))
+}
+
 /// Megabytes of 1024² bytes, in hundredths.
 fn megabytes(bytes: u64) -> String {
     let hundredths = (u128::from(bytes) * 100 + MEGABYTE / 2) / MEGABYTE;
@@ -150,6 +164,20 @@ mod tests {
              sample#memory_swap=0.00MB"
         );
         assert_eq!(subject.memory_line(&Memory::of_held(None)), None);
+    }
+
+    #[test]
+    fn a_group_with_others_is_not_ones_own() {
+        let own = |before: &[Pid], ours: &[Pid], after: &[Pid]| {
+            let set = |pids: &[Pid]| pids.iter().copied().collect::<BTreeSet<Pid>>();
+            is_own(&set(before), &set(ours), &set(after))
+        };
+        assert!(own(&[40, 41], &[40, 41, 42], &[40, 41]));
+        assert!(own(&[1, 40], &[40], &[1, 40]));
+        // 41 ended and 42 was born while one looked.
+        assert!(own(&[40, 41], &[40], &[40, 42]));
+        assert!(!own(&[40, 99], &[40], &[40, 99]));
+        assert!(!own(&[0, 40], &[40], &[0, 40]));
     }
 
     #[test]

@@ -24,7 +24,6 @@ mod signals;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -39,10 +38,8 @@ use crate::sources::run::output::Output;
 use crate::sources::run::platform::Platform;
 use crate::sources::run::signals::Received;
 use crate::sources::run::signals::is_request_to_end;
-use crate::sources::ship::Cutter;
 use crate::sources::ship::Intake;
-use crate::sources::ship::Splitter;
-use crate::sources::ship::WhenFull;
+use crate::sources::ship::Reading;
 use crate::syslog::message::Pri;
 
 pub use child::Command;
@@ -58,16 +55,10 @@ pub use signals::Watch;
 pub struct RunSettings {
     /// What is started.
     pub command: Command,
-    /// PROCID of everything.
-    pub procid: Arc<str>,
-    /// PRI of what it prints on stdout.
-    pub stdout_pri: Pri,
+    /// How what it prints on stdout is read; the PROCID is everything's.
+    pub reading: Reading,
     /// PRI of what it prints on stderr.
     pub stderr_pri: Pri,
-    /// Where its lines are cut.
-    pub splitter: Splitter,
-    /// What a full queue means to it.
-    pub when_full: WhenFull,
     /// Where its output is passed through to.
     pub tee: Option<Tee>,
     /// With whose token the platform speaks; without one it says nothing.
@@ -146,18 +137,11 @@ fn command_text(settings: &RunSettings) -> String {
 }
 
 fn output(stream: Stream, settings: &RunSettings, intake: &Intake) -> Output {
-    Output {
-        stream,
-        pri: match stream {
-            Stream::Stdout => settings.stdout_pri,
-            Stream::Stderr => settings.stderr_pri,
-        },
-        procid: Arc::clone(&settings.procid),
-        cutter: Cutter::new(settings.splitter),
-        intake: intake.clone(),
-        when_full: settings.when_full,
-        tee: settings.tee.clone(),
+    let mut reading = settings.reading.clone();
+    if stream == Stream::Stderr {
+        reading.pri = settings.stderr_pri;
     }
+    Output::new(stream, reading, intake.clone(), settings.tee.clone())
 }
 
 /// A process that was started, and whoever wants something of it.

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use tokio::net::unix::pipe::Receiver;
 use tracing::warn;
 
-use crate::clock;
 use crate::limits::RUN_LEFT_BYTES_MAX;
 use crate::limits::SHIP_READ_BYTES_MAX;
 use crate::shutdown::Shutdown;
-use crate::sources::ship::Cutter;
+use crate::sources::ship::Fed;
 use crate::sources::ship::Intake;
-use crate::sources::ship::Line;
-use crate::sources::ship::Piece;
+use crate::sources::ship::Item;
+use crate::sources::ship::Lines;
+use crate::sources::ship::Reading;
 use crate::sources::ship::WhenFull;
-use crate::syslog::message::Pri;
+use crate::sources::ship::now;
+use crate::sources::ship::until;
 
 /// Which of the two a process writes to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,16 +35,24 @@ pub type Tee = Arc<dyn Fn(Stream, &[u8]) -> io::Result<()> + Send + Sync>;
 
 /// One pipe of the process.
 pub(crate) struct Output {
-    pub(crate) stream: Stream,
-    pub(crate) pri: Pri,
-    pub(crate) procid: Arc<str>,
-    pub(crate) cutter: Cutter,
-    pub(crate) intake: Intake,
-    pub(crate) when_full: WhenFull,
-    pub(crate) tee: Option<Tee>,
+    stream: Stream,
+    lines: Lines,
+    when_full: WhenFull,
+    intake: Intake,
+    tee: Option<Tee>,
 }
 
 impl Output {
+    pub(crate) fn new(stream: Stream, reading: Reading, intake: Intake, tee: Option<Tee>) -> Self {
+        Self {
+            stream,
+            when_full: reading.when_full,
+            lines: Lines::new(reading, 0),
+            intake,
+            tee,
+        }
+    }
+
     /// Reads `pipe` until nobody can write to it any more. Once `leave` asks, only what is in it
     /// then, and waits for nothing.
     pub(crate) async fn run(mut self, pipe: OwnedFd, leave: Shutdown) {
@@ -53,9 +62,8 @@ impl Output {
         {
             self.drain(left, &leave).await;
         }
-        if let Some(piece) = self.cutter.end() {
-            self.ship(piece, &leave).await;
-        }
+        let fed = self.lines.end(now());
+        self.ship(fed, &leave).await;
     }
 
     /// Reads to the end; gives the pipe back when it was asked to leave before.
@@ -66,6 +74,11 @@ impl Output {
                 biased;
                 () = leave.requested() => {
                     return Ok(Some(File::from(pipe.into_nonblocking_fd()?)));
+                }
+                () = until(self.lines.due()) => {
+                    let fed = self.lines.take_due();
+                    self.ship(fed, leave).await;
+                    continue;
                 }
                 ready = pipe.readable() => ready?,
             }
@@ -100,28 +113,24 @@ impl Output {
 
     async fn take(&mut self, bytes: &[u8], leave: &Shutdown) {
         self.pass(bytes).await;
-        self.cutter.feed(bytes);
-        while let Some(piece) = self.cutter.next() {
-            self.ship(piece, leave).await;
-        }
+        let fed = self.lines.feed(bytes, now());
+        self.ship(fed, leave).await;
     }
 
-    async fn ship(&self, piece: Piece, leave: &Shutdown) {
-        let line = Line {
-            pri: self.pri,
-            time: clock::wall(),
-            procid: Arc::clone(&self.procid),
-            token: None,
-            text: piece.text,
-        };
-        if self.when_full == WhenFull::Block && !leave.is_requested() {
+    async fn ship(&self, fed: Fed, leave: &Shutdown) {
+        for (body, _) in fed.bodies {
+            let item = Item { body };
+            if self.when_full == WhenFull::Drop || leave.is_requested() {
+                self.intake.offer_item(item);
+                continue;
+            }
             tokio::select! {
                 biased;
-                () = self.intake.push(line.clone()) => return,
+                () = self.intake.push_item(item) => {}
+                // It finds no room, and is counted.
                 () = leave.requested() => {}
             }
         }
-        self.intake.offer(line);
     }
 
     /// Passes `bytes` through. When nobody reads there any more, that ends; shipping goes on.

@@ -43,7 +43,7 @@ impl Platform {
     pub(crate) fn new(settings: &RunSettings, intake: Intake) -> Self {
         let voice = settings.platform_token.clone().map(|token| Voice {
             token,
-            procid: Arc::clone(&settings.procid),
+            procid: Arc::clone(&settings.reading.procid),
             intake,
         });
         Self { voice }
