@@ -93,10 +93,30 @@ async fn what_was_ignored_stays_ignored() {
 }
 
 #[tokio::test]
+async fn an_end_is_heard_of_though_nobody_wanted_to() {
+    let (router, url) = router().await;
+    // The kernel tells nobody of children's ends who ignores them.
+    let mut command = tokio::process::Command::new("env");
+    command
+        .args(["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_logboom"), "run"])
+        .args(["--", "sh", "-c", "true | true; exit 3"])
+        .env("LOGS_URL", &url)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    assert_eq!(ended(command).await, quiet(3));
+    router.stop().await;
+}
+
+#[tokio::test]
 async fn stopping_and_going_on_is_both_ones() {
     let (router, url) = router().await;
     let script = "trap 'exit 8' USR2; echo $$; while :; do sleep 1 >/dev/null 2>&1 & wait $!; done";
-    let child = shell(&url, &[], script).spawn().unwrap();
+    let mut command = shell(&url, &[], script);
+    // One whose parent is of another group: Ctrl-Z stops no group that nobody could let go on.
+    command.process_group(0);
+    let child = command.spawn().unwrap();
     let inner = lines_until(&router, 1).await[0].replace("app[run.1]: ", "");
     let is_stopped = |pid: &str| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

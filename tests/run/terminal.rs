@@ -91,3 +91,42 @@ async fn a_process_that_ctrl_c_ends_ends_the_program() {
     assert_eq!(end.status, 130, "{end:?}");
     router.stop().await;
 }
+
+#[tokio::test]
+async fn ctrl_z_stops_nothing_that_no_shell_could_let_go_on() {
+    let (router, url) = router().await;
+    // The program is its session's first process: there is no shell.
+    let line = "exec \"$LOGBOOM\" run -- sh -c 'echo ready; read x; echo got $x; exit 6'";
+    let mut child = on_terminal(&url, line);
+    lines_until(&router, 1).await;
+    press(&mut child, "\x1a").await;
+    press(&mut child, "on\n").await;
+    let expected = ["ready", "got on"].map(|text| format!("app[run.1]: {text}"));
+    assert_eq!(lines_until(&router, 2).await, expected);
+    let end = end_of(child).await;
+    assert_eq!(end.status, 6, "{end:?}");
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn ctrl_z_and_fg_are_heeded_below_a_shell() {
+    let (router, url) = router().await;
+    let script = "echo ready $$; read x; echo got $x; exit 6";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reader.sh");
+    std::fs::write(&path, script).unwrap();
+    // A shell with job control; it types `fg` itself, once both are stopped.
+    let shell = format!(
+        "set -m; \"$LOGBOOM\" run -- sh {}; echo stopped with $?; fg; exit $?",
+        path.display()
+    );
+    let mut child = on_terminal(&url, &shell);
+    lines_until(&router, 1).await;
+    press(&mut child, "\x1a").await;
+    press(&mut child, "on\n").await;
+    assert_eq!(lines_until(&router, 2).await[1], "app[run.1]: got on");
+    let end = end_of(child).await;
+    assert!(end.out.contains("stopped with 148\r\n"), "{end:?}");
+    assert_eq!(end.status, 6, "{end:?}");
+    router.stop().await;
+}

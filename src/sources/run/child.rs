@@ -185,12 +185,6 @@ impl Command {
     }
 }
 
-/// Stops the program itself, as Ctrl-Z does; returns when it goes on.
-pub(crate) fn stop_self() {
-    // Nobody may forbid a process to stop itself.
-    if signal::raise(Signal::SIGSTOP).is_err() { /* see above */ }
-}
-
 /// What shells call it: the exit code, or 128 and the signal's number.
 fn status_of(status: WaitStatus) -> u8 {
     let number = status

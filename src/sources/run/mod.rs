@@ -97,7 +97,10 @@ pub async fn run(
     let (child, pipes) = match Child::start(&settings.command) {
         Ok(started) => started,
         Err(error) => {
-            platform.say_end(error.status(), State::Starting);
+            let status = error.status();
+            platform
+                .say_end(status, State::Starting, settings.linger)
+                .await;
             return Err(error.into());
         }
     };
@@ -125,7 +128,10 @@ pub async fn run(
     let status = running.ended().await?;
     tasks.request();
     running.output_ended(&outputs, settings.linger).await?;
-    running.platform.say_end(status, running.state);
+    running
+        .platform
+        .say_end(status, running.state, settings.linger)
+        .await;
     Ok(status)
 }
 
@@ -178,7 +184,7 @@ impl Running<'_> {
         }
         self.child.pass_on(received);
         if received.signal == Signal::SIGTSTP {
-            child::stop_self();
+            signals::stop();
         }
     }
 
@@ -193,7 +199,7 @@ impl Running<'_> {
                 is_done = &mut finished => break is_done,
                 received = self.signals.next() => match received?.signal {
                     Signal::SIGCHLD => drop(self.child.reap()?),
-                    Signal::SIGTSTP => child::stop_self(),
+                    Signal::SIGTSTP => signals::stop(),
                     signal if is_request_to_end(signal) => break false,
                     _ => {}
                 },
@@ -202,8 +208,13 @@ impl Running<'_> {
         if !is_done {
             warn!("the process has ended, but others hold its output: it is not read any longer");
             outputs.request();
-            // They only take what is there. A terminal that was stopped may hold them up.
-            while !outputs.finished(linger).await { /* see above */ }
+            // They only take what is there; but a terminal that is stopped may hold them up.
+            tokio::select! {
+                _ = outputs.finished(Duration::MAX) => {}
+                () = self.signals.end_asked() => {
+                    warn!("the output could not be passed through and was not read to its end");
+                }
+            }
         }
         Ok(())
     }

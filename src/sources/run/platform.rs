@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval_at;
+use tokio::time::timeout_at;
 use uuid::Uuid;
 
 use crate::clock;
@@ -49,22 +50,32 @@ impl Platform {
         Self { voice }
     }
 
+    /// Says it if there is room.
     pub(crate) fn say(&self, notice: &Notice<'_>) {
         if let Some(voice) = &self.voice {
-            voice.line(notice.to_string());
+            voice.offer(notice.to_string());
         }
     }
 
-    /// The last words about a process that was in state `from` and has ended.
-    pub(crate) fn say_end(&self, status: u8, from: State) {
-        self.say(&Notice::Exited { status });
+    /// The last words about a process that was in state `from` and has ended. They wait for room, at
+    /// most `patience`: nobody is held up by it any more.
+    pub(crate) async fn say_end(&self, status: u8, from: State, patience: Duration) {
         let to = match status {
             0 => State::Complete,
             _ => State::Crashed,
         };
+        let mut last = vec![Notice::Exited { status }];
         // What was told to end is down, whatever its status.
         if from != State::Down {
-            self.say(&Notice::Changed { from, to });
+            last.push(Notice::Changed { from, to });
+        }
+        let deadline = clock::now() + patience;
+        for notice in &last {
+            let Some(voice) = &self.voice else {
+                return;
+            };
+            let pushed = voice.intake.push(voice.line(notice.to_string()));
+            if timeout_at(deadline, pushed).await.is_err() { /* it is counted */ }
         }
     }
 
@@ -84,14 +95,18 @@ impl Platform {
 }
 
 impl Voice {
-    fn line(&self, text: String) {
-        self.intake.offer(Line {
+    fn line(&self, text: String) -> Line {
+        Line {
             pri: Pri::or_default(PLATFORM_PRI),
             time: clock::wall(),
             procid: Arc::clone(&self.procid),
             token: Some(self.token.clone()),
             text: Bytes::from(text),
-        });
+        }
+    }
+
+    fn offer(&self, text: String) {
+        self.intake.offer(self.line(text));
     }
 
     /// Never ends. Between two metrics the load is sampled as often as the kernel samples its own.
@@ -117,11 +132,11 @@ impl Voice {
                     sampled_at = now;
                 }
                 _ = lines.tick() => {
-                    self.line(subject.load_line(&load));
+                    self.offer(subject.load_line(&load));
                     let memory =
                         on_thread(move || Memory::of_descendants(Path::new(PROC), me)).await;
                     if let Some(line) = subject.memory_line(&memory) {
-                        self.line(line);
+                        self.offer(line);
                     }
                 }
             }

@@ -8,10 +8,12 @@ use std::io;
 use std::thread;
 
 use nix::errno::Errno;
+use nix::sys::signal;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SfdFlags;
 use nix::sys::signalfd::SignalFd;
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tracing::error;
 
@@ -45,11 +47,14 @@ impl Signals {
         Ok(Self { queue })
     }
 
-    /// Watches them, from a thread that ends with the program.
+    /// Watches them, from a thread that ends with the program. To be called in a runtime.
     ///
     /// # Errors
     /// When the system has no thread for it.
     pub fn watch(self) -> io::Result<Watch> {
+        // Who starts the program with this one ignored would have it hear of no child's end: the
+        // kernel forgets such children. A handler, though blocked, is not ignoring.
+        drop(tokio::signal::unix::signal(SignalKind::child())?);
         let (sender, received) = mpsc::channel(SIGNALS_WAITING_MAX);
         let name = thread::Builder::new().name("signals".to_owned());
         drop(name.spawn(move || pass_on(&self.queue, &sender))?);
@@ -81,6 +86,19 @@ impl Watch {
     pub(crate) async fn next(&mut self) -> io::Result<Received> {
         let received = self.received.recv().await;
         received.ok_or_else(|| io::Error::other("no signals can be read"))
+    }
+}
+
+/// Stops the program as Ctrl-Z does, which is not at all where no shell could let it go on (in an
+/// orphaned process group); returns when it goes on.
+pub(crate) fn stop() {
+    let only = SigSet::from(Signal::SIGTSTP);
+    let stopped = only.thread_unblock().and_then(|()| {
+        let raised = signal::raise(Signal::SIGTSTP);
+        only.thread_block().and(raised)
+    });
+    if let Err(error) = stopped {
+        error!(%error, "cannot stop");
     }
 }
 
