@@ -32,9 +32,10 @@ fn shell(logs_url: &str, flags: &[&str], script: &str) -> Command {
 
 /// `logboom run` of `words`, not started.
 fn command(logs_url: &str, flags: &[&str], words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    let mut command = Command::new("env");
+    // Who runs the tests may have signals ignored.
     command
-        .arg("run")
+        .args(["--default-signal", env!("CARGO_BIN_EXE_logboom"), "run"])
         .args(flags)
         .arg("--")
         .args(words)

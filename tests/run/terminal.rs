@@ -12,8 +12,9 @@ use crate::router;
 
 /// `line` of a shell on a terminal of its own, whose keys are the child's stdin.
 fn on_terminal(url: &str, line: &str) -> Child {
-    Command::new("script")
-        .args(["--quiet", "--return", "--command", line, "/dev/null"])
+    Command::new("env")
+        .args(["--default-signal", "script", "--quiet", "--return"])
+        .args(["--command", line, "/dev/null"])
         .env("SHELL", "/bin/sh")
         .env("LOGBOOM", env!("CARGO_BIN_EXE_logboom"))
         .env("LOGS_URL", url)
@@ -128,5 +129,27 @@ async fn ctrl_z_and_fg_are_heeded_below_a_shell() {
     let end = end_of(child).await;
     assert!(end.out.contains("stopped with 148\r\n"), "{end:?}");
     assert_eq!(end.status, 6, "{end:?}");
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_goes_away_is_told_to_the_process() {
+    let (router, url) = router().await;
+    // `exec`: only the first process of a session is told. Without: all are, by its end.
+    for (exec, count) in [("exec", 2), ("", 4)] {
+        let script = "trap 'echo gone; exit 7' HUP; echo ready; while :; do read x; done";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("listener.sh");
+        std::fs::write(&path, script).unwrap();
+        let line = format!("{exec} \"$LOGBOOM\" run -- sh {}; exit 0", path.display());
+        let mut child = on_terminal(&url, &line);
+        lines_until(&router, count - 1).await;
+        child.kill().await.unwrap();
+        let found = lines_until(&router, count).await;
+        assert_eq!(
+            found[count - 2..],
+            ["app[run.1]: ready", "app[run.1]: gone"]
+        );
+    }
     router.stop().await;
 }

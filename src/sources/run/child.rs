@@ -117,7 +117,11 @@ impl Child {
             signal,
             is_of_terminal,
         } = received;
-        if self.status.is_some() || (self.shares_group && is_of_terminal) {
+        // A terminal that goes away says so to its session's first process only.
+        let is_for_leader =
+            matches!(signal, Signal::SIGHUP | Signal::SIGCONT) && is_session_leader();
+        let has_it = self.shares_group && is_of_terminal && !is_for_leader;
+        if self.status.is_some() || has_it {
             return;
         }
         let is_for_group = is_of_terminal || matches!(signal, Signal::SIGTSTP | Signal::SIGCONT);
@@ -198,4 +202,9 @@ fn status_of(status: WaitStatus) -> u8 {
 fn is_in_foreground() -> bool {
     let foreground = File::open("/dev/tty").map(unistd::tcgetpgrp);
     matches!(foreground, Ok(Ok(group)) if group == unistd::getpgrp())
+}
+
+/// Whether this process is the first of its session, as below `ssh -t` or in a container.
+fn is_session_leader() -> bool {
+    unistd::getsid(None) == Ok(unistd::getpid())
 }
