@@ -206,6 +206,21 @@ async fn only_errors_are_drained() {
 }
 
 #[tokio::test]
+async fn lines_are_shipped() {
+    let mut session = Session::start(&[FIRST, "### Piped, from files, from sockets"]);
+    let is_through = |seen: &str| {
+        [
+            " app[web.1]: hello from a pipe\n",
+            " app[worker.1]: hello from a file\n",
+            " app[backup]: hello from logger\n",
+        ]
+        .iter()
+        .all(|line| seen.contains(line))
+    };
+    session.until(is_through).await;
+}
+
+#[tokio::test]
 async fn every_command_of_the_readme_is_one() {
     let readme = include_str!("../README.md");
     let mut count = 0;

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Credentials(Group<Credentials>),
     /// Show a channel's messages
     Logs(Logs),
-    /// Send what stdin says to a router, line by line
+    /// Send lines to a router: of stdin, files or local sockets
     Ship(Box<Ship>),
     /// Run a program, ship what it prints, and end as it ends
     Run(Box<Run>),

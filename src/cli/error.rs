@@ -6,6 +6,8 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
 use crate::id::IdError;
+use crate::sources::ship::PlacesError;
+use crate::sources::ship::SocketError;
 use crate::sources::ship::SpoolError;
 
 /// Why a command did not succeed.
@@ -65,6 +67,12 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: IdError,
     },
+    /// The places of followed files cannot be kept.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
+    /// A local socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),

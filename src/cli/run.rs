@@ -15,6 +15,7 @@ use crate::cli::output::Out;
 use crate::cli::serve::LogLevel;
 use crate::cli::ship;
 use crate::cli::ship::flags::ShipFlags;
+use crate::cli::ship::join::JoinFlags;
 use crate::cli::small_runtime;
 use crate::config;
 use crate::config::Environment;
@@ -66,6 +67,8 @@ pub(crate) struct Run {
     /// Leave LOGS_URL and the tokens in the process's environment
     #[arg(long)]
     keep_env: bool,
+    #[command(flatten)]
+    join: JoinFlags,
     #[command(flatten)]
     flags: ShipFlags,
     /// What to run
@@ -135,7 +138,7 @@ impl Run {
                 when_full: self.flags.when_full(),
                 splitter: Splitter::new(self.flags.line_bytes_max(), self.flags.split()),
                 format: Format::Raw,
-                join: None,
+                join: self.join.join(),
             },
             stderr_pri: Pri::or_default(self.stderr_prival.into()),
             tee: self.tee.then(|| tee(out.clone())),

@@ -76,6 +76,28 @@ async fn a_line_that_never_ends_is_cut_and_whole() {
 }
 
 #[tokio::test]
+async fn lines_are_joined_by_stream() {
+    let (router, url) = router().await;
+    let sink = HttpSink::start([]).await;
+    router.drain("app", &sink.url(), "").await;
+    // The last messages are whole by time only: the process waits for the end of its input.
+    let script = "printf 'Error: a\\n  at b\\n' >&2
+        printf 'one\\n\\ttwo\\nthree\\n  four\\n'; read x";
+    let mut command = shell(&url, &["--join-indent", "--join-time", "100ms"], script);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let frames = sink.frames_until(3).await;
+    let mut texts: Vec<&str> = frames
+        .iter()
+        .map(|frame| frame.split_once(" - ").unwrap().1.trim_end())
+        .collect();
+    texts.sort_unstable();
+    assert_eq!(texts, ["Error: a\n  at b", "one\n\ttwo", "three\n  four"]);
+    drop(child.stdin.take());
+    assert_eq!(end_of(child).await, quiet(1));
+    router.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_passed_through_is_as_it_was() {
     let (router, url) = router().await;
     let folder = tempfile::tempdir().unwrap();

@@ -14,7 +14,6 @@ use crate::limits::SHIP_READ_BYTES_MAX;
 use crate::shutdown::Shutdown;
 use crate::sources::ship::Fed;
 use crate::sources::ship::Intake;
-use crate::sources::ship::Item;
 use crate::sources::ship::Lines;
 use crate::sources::ship::Reading;
 use crate::sources::ship::WhenFull;
@@ -118,18 +117,15 @@ impl Output {
     }
 
     async fn ship(&self, fed: Fed, leave: &Shutdown) {
-        for (body, _) in fed.bodies {
-            let item = Item { body };
-            if self.when_full == WhenFull::Drop || leave.is_requested() {
-                self.intake.offer_item(item);
-                continue;
-            }
-            tokio::select! {
-                biased;
-                () = self.intake.push_item(item) => {}
-                // It finds no room, and is counted.
-                () = leave.requested() => {}
-            }
+        let when_full = match leave.is_requested() {
+            true => WhenFull::Drop,
+            false => self.when_full,
+        };
+        tokio::select! {
+            biased;
+            () = fed.give(|_| None, when_full, &self.intake) => {}
+            // What found no room is counted.
+            () = leave.requested(), if when_full == WhenFull::Block => {}
         }
     }
 

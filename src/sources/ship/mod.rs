@@ -17,11 +17,13 @@ mod batch;
 mod book;
 mod collector;
 mod cut;
+mod follow;
 mod frame;
 mod join;
 mod line;
 mod lines;
 mod outbox;
+mod places;
 mod queue;
 mod reader;
 mod request;
@@ -29,6 +31,7 @@ mod sender;
 mod slot;
 mod split;
 mod spool;
+mod unix;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -49,19 +52,21 @@ use crate::sources::ship::sender::Sender;
 use crate::sources::ship::slot::Slot;
 use crate::sources::ship::spool::Spool;
 
+pub use follow::{FollowSettings, follow};
 pub use join::{Join, JoinRule};
-pub(crate) use line::Item;
 pub use line::Line;
 #[cfg(any(test, fuzzing))]
 pub use lines::fuzz_lines;
 pub(crate) use lines::{Fed, Lines};
+pub use places::{Places, PlacesError};
 pub use queue::Intake;
-pub use reader::{Format, Reading, WhenFull, read_lines};
+pub use reader::{Format, Reading, WhenFull, read_lines, read_lines_until};
 pub(crate) use reader::{now, until};
 pub use split::{Split, Splitter};
 #[cfg(any(test, fuzzing))]
 pub use spool::fuzz_spool_file;
 pub use spool::{SpoolError, SpoolSettings};
+pub use unix::{Connections, Datagrams, SocketError};
 
 /// Where a shipper sends and how. Holds secrets: no `Debug`.
 pub struct ShipSettings {
@@ -99,6 +104,8 @@ pub struct ShipSettings {
     pub split: Split,
     /// Where batches are kept until the router has them; `None`: in memory.
     pub spool: Option<SpoolSettings>,
+    /// Where the places of followed files are kept, if any are followed.
+    pub places: Option<Arc<Places>>,
 }
 
 /// What became of the lines. `delivered + dropped + lost + spooled` is how many there were, those
@@ -111,7 +118,8 @@ pub struct Report {
     pub dropped: u64,
     /// The router refused them, or did not take them in time.
     pub lost: u64,
-    /// They are on the disk, and the next shipper sends them.
+    /// They are on the disk, in the spool or in a file that is followed, and the next shipper sends
+    /// them.
     pub spooled: u64,
     /// Of the dropped ones, those that the router was not told of.
     pub untold_dropped: u64,
@@ -157,6 +165,11 @@ impl Shipment {
         self.book.report()
     }
 
+    /// Takes no more lines: who waits for room waits no longer.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+
     /// What became of the lines so far.
     #[must_use]
     pub fn report(&self) -> Report {
@@ -181,8 +194,12 @@ pub fn start(
 ) -> Result<(Intake, Shipment), SpoolError> {
     let book = Arc::new(Book::default());
     let outbox = Arc::new(match settings.spool.clone() {
-        None => Outbox::Memory(Slot::new(Arc::clone(&book))),
-        Some(spool) => Outbox::Disk(Spool::open(spool, Arc::clone(&book))?),
+        None => Outbox::Memory(Slot::new(Arc::clone(&book), settings.places.clone())),
+        Some(spool) => Outbox::Disk(Spool::open(
+            spool,
+            Arc::clone(&book),
+            settings.places.clone(),
+        )?),
     });
     let settings = Arc::new(settings);
     let queue = Arc::new(Queue::new(&settings));
