@@ -130,6 +130,7 @@ pub struct Report {
 /// The running shipper.
 pub struct Shipment {
     queue: Arc<Queue>,
+    outbox: Arc<Outbox>,
     book: Arc<Book>,
     deadline: watch::Sender<Option<Instant>>,
     done: oneshot::Receiver<()>,
@@ -163,6 +164,12 @@ impl Shipment {
         // It ends without a word when its group was told to stop.
         if self.done.await.is_err() { /* see above */ }
         self.book.report()
+    }
+
+    /// The end is near: a spool takes what still comes, though it be more than it should hold, so
+    /// that who waits for room can end.
+    pub fn open_up(&self) {
+        self.outbox.open_up();
     }
 
     /// Takes no more lines: who waits for room waits no longer.
@@ -211,7 +218,7 @@ pub fn start(
         book: Arc::clone(&book),
         outbox: Arc::clone(&outbox),
     };
-    let sender = Sender::new(settings, outbox, Arc::clone(&book), until);
+    let sender = Sender::new(settings, Arc::clone(&outbox), Arc::clone(&book), until);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         tokio::select! {
@@ -231,6 +238,7 @@ pub fn start(
     let intake = Intake::new(Arc::clone(&queue), Arc::clone(&book));
     let shipment = Shipment {
         queue,
+        outbox,
         book,
         deadline,
         done,
