@@ -88,7 +88,8 @@ pub(crate) fn run(given: &Run, environment: &Environment, out: &Out) -> Result<E
         let mut signals = signals.watch().map_err(CliError::Runtime)?;
         let shutdown = Shutdown::new();
         let (intake, shipment) = crate::sources::ship::start(shipping, &shutdown)?;
-        let ran = Box::pin(run::run(settings, &mut signals, intake)).await;
+        let has_ended = || shipment.open_up();
+        let ran = Box::pin(run::run(settings, &mut signals, intake, has_ended)).await;
         finish(shipment, given.flags.grace(), &mut signals).await;
         Ok::<_, CliError>(ran)
     });

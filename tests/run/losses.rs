@@ -6,6 +6,8 @@ use crate::lines;
 use crate::nowhere;
 use crate::router;
 use crate::shell;
+use crate::support::until;
+use tokio::process::Child;
 
 /// The number behind `name=` in a text.
 fn number(text: &str, name: &str) -> u64 {
@@ -86,20 +88,7 @@ async fn who_waits_can_still_be_ended() {
     )
     .spawn();
     let child = child.unwrap();
-    let children = format!("/proc/{0}/task/{0}/children", crate::pid(&child));
-    // `yes` waits in a write to a pipe that nobody reads.
-    let process = crate::support::until("the process", || {
-        let text = std::fs::read_to_string(&children).ok()?;
-        text.split_whitespace().next().map(str::to_owned)
-    })
-    .await;
-    crate::support::until("a full pipe", || {
-        let name = std::fs::read_to_string(format!("/proc/{process}/wchan")).ok()?;
-        let state = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        let is_asleep = state.rsplit(") ").next()?.starts_with('S');
-        (name.contains("pipe_write") || (name == "0" && is_asleep)).then_some(())
-    })
-    .await;
+    writes_into_full_pipe(&child).await;
     crate::kill("TERM", &crate::pid(&child));
     let end = end_of(child).await;
     assert_eq!(end.status, 143, "{end:?}");
@@ -107,4 +96,41 @@ async fn who_waits_can_still_be_ended() {
         0 < number(&end.err, "lost") + number(&end.err, "dropped"),
         "{end:?}"
     );
+}
+
+/// Waits until the process below `child` waits in a write to a pipe that nobody reads.
+async fn writes_into_full_pipe(child: &Child) {
+    let children = format!("/proc/{0}/task/{0}/children", crate::pid(child));
+    let process = until("the process", || {
+        let text = std::fs::read_to_string(&children).ok()?;
+        text.split_whitespace().next().map(str::to_owned)
+    })
+    .await;
+    until("a full pipe", || {
+        let name = std::fs::read_to_string(format!("/proc/{process}/wchan")).ok()?;
+        let state = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        let is_asleep = state.rsplit(") ").next()?.starts_with('S');
+        (name.contains("pipe_write") || (name == "0" && is_asleep)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_full_spool_is_spooled_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let mut flags = vec!["--block", "--grace", "50ms", "--spool-bytes-max", "4MiB"];
+    flags.extend(["--spool", spool.to_str().unwrap()]);
+    let child = shell(&nowhere(), &flags, "exec yes").spawn().unwrap();
+    until("a full spool", || {
+        let files = std::fs::read_dir(&spool).ok()?.flatten();
+        let sizes = files.filter_map(|file| Some(file.metadata().ok()?.len()));
+        (3_900_000 < sizes.sum::<u64>()).then_some(())
+    })
+    .await;
+    writes_into_full_pipe(&child).await;
+    crate::kill("TERM", &crate::pid(&child));
+    let end = end_of(child).await;
+    assert_eq!(end.status, 143, "{end:?}");
+    assert!(!end.err.contains("not every line"), "{end:?}");
 }

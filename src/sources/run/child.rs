@@ -4,7 +4,10 @@
 //! it may read keys, and what the terminal sends (Ctrl-C) reaches it from there, once. Elsewhere it
 //! has a group of its own, so that a signal to the program's group (`kill %1`, a supervisor's) comes
 //! once, too: through the program. A signal that somebody sent to the program goes to the process,
-//! one of the terminal or of job control to the process's group.
+//! one of the terminal or of job control to the process's group. What is not done: the terminal is not
+//! handed to the process's own group when a shell brings the program to the foreground later (`fg`), so
+//! that a process that was started in the background can read no keys; handing it over would take it
+//! from others in the same pipeline (`logboom run … | less`).
 //!
 //! *Reaping.* The program takes in descendants whose parents have ended: they count as the
 //! process's, and as process 1 of a container it leaves no zombies.

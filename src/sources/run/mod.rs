@@ -81,7 +81,7 @@ pub enum RunError {
 }
 
 /// Runs the process to its end; gives its exit status as shells have it. Everything it and the
-/// platform said is in the intake then.
+/// platform said is in the intake then. `has_ended` is called once nothing follows but what it left.
 ///
 /// # Errors
 /// When it did not start, or its end cannot be waited for.
@@ -89,6 +89,7 @@ pub async fn run(
     settings: RunSettings,
     signals: &mut Watch,
     intake: Intake,
+    has_ended: impl FnOnce(),
 ) -> Result<u8, RunError> {
     let platform = Platform::new(&settings, intake.clone());
     platform.say(&Notice::Starting {
@@ -126,6 +127,7 @@ pub async fn run(
         state: State::Up,
     };
     let status = running.ended().await?;
+    has_ended();
     tasks.request();
     running.output_ended(&outputs, settings.linger).await?;
     running
