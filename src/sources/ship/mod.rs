@@ -65,7 +65,7 @@ pub(crate) use reader::{now, until};
 pub use split::{Split, Splitter};
 #[cfg(any(test, fuzzing))]
 pub use spool::fuzz_spool_file;
-pub use spool::{SpoolError, SpoolSettings};
+pub use spool::{SpoolError, SpoolSettings, make_spool};
 pub use unix::{Connections, Datagrams, SocketError};
 
 /// Where a shipper sends and how. Holds secrets: no `Debug`.
