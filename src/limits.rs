@@ -384,3 +384,32 @@ pub const SHIP_SPOOL_BYTES_LIMIT_MIN: u64 = 4 * 1024 * 1024;
 // A batch ends with one line more than its bytes allow, and in the smallest parts the headers are
 // twice as long as the text.
 const _: () = assert!(3 * (SHIP_BATCH_BYTES_MAX + SHIP_ITEM_BYTES_MAX) <= LOGS_BODY_BYTES_MAX);
+
+// Sources: what reads the machine.
+
+/// What is read of one file of `/proc` or of a control group: most hold a few hundred bytes, the
+/// list of mounts and the members of a control group as many lines as there are.
+pub const PROC_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Processes looked at to find one's descendants: as many as the kernel allows by default.
+pub const PROC_PROCESSES_MAX: usize = 32_768;
+
+/// Threads whose state is looked at for one sample of the load.
+pub const PROC_THREADS_MAX: usize = 32_768;
+
+/// Control groups inside each other below a process's own: systemd makes two or three.
+pub const CGROUP_DEPTH_MAX: usize = 16;
+
+/// Control groups that may be below a process's own for its numbers to be used: each is looked into.
+pub const CGROUPS_MAX: usize = 1_000;
+
+/// How often the load of a process is sampled: as often as the kernel samples its own.
+pub const LOAD_SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is still read from the pipe of a process that has ended, while others go on writing: more
+/// than the process itself can have left in it (`/proc/sys/fs/pipe-max-size`).
+pub const RUN_LEFT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Signals that were read and wait to be passed on to a process; more wait with the kernel, which
+/// keeps one of each.
+pub const SIGNALS_WAITING_MAX: usize = 16;

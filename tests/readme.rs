@@ -45,10 +45,11 @@ impl Drop for Group {
 
 /// What a new user types: the commands of some blocks, one after the other, in one shell.
 struct Session {
+    http: String,
     script: String,
     seen: String,
     lines: Lines<BufReader<ChildStdout>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _shell: Child,
     _group: Group,
 }
@@ -91,10 +92,11 @@ impl Session {
             .spawn()
             .unwrap();
         Self {
+            http,
             script,
             seen: String::new(),
             lines: BufReader::new(shell.stdout.take().unwrap()).lines(),
-            _folder: folder,
+            folder,
             _group: Group(shell.id().unwrap()),
             _shell: shell,
         }
@@ -113,6 +115,28 @@ impl Session {
         };
         let is_done = tokio::time::timeout(support::PATIENCE, read).await.is_ok();
         assert!(is_done, "{}\n{}", self.script, self.seen);
+    }
+
+    /// Runs `logboom` with `words` in the same folder, beside what is typed; gives its stdout.
+    async fn beside(&self, words: &[&str], variables: &[(&str, &str)]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_logboom"))
+            .args(words)
+            .current_dir(self.folder.path())
+            .env("LOGBOOM_URL", format!("http://127.0.0.1:{}", self.http))
+            .envs(variables.iter().copied())
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Ships what `script` prints to `myapp`, as the README does it.
+    async fn ship(&self, script: &str) {
+        let token = self.beside(&["tokens", "show", "myapp", "app"], &[]).await;
+        let url = format!("http://token:{}@127.0.0.1:{}/logs", token.trim(), self.http);
+        let words = ["run", "--", "sh", "-c", script];
+        self.beside(&words, &[("LOGS_URL", &url)]).await;
     }
 }
 
@@ -137,6 +161,48 @@ async fn the_first_message_goes_through() {
         let seen = &session.seen;
         assert!(seen.contains(part), "{part:?} is missing in:\n{seen}");
     }
+}
+
+#[tokio::test]
+async fn a_program_is_run_and_shipped() {
+    let mut session = Session::start(&[FIRST, "### Started by `run`"]);
+    let crashed = " heroku[web.1]: State changed from up to crashed\n";
+    session.until(|seen| seen.contains(crashed)).await;
+    for part in [
+        "\nit ended with 3\n",
+        " heroku[web.1]: Starting process with command `sh -c ",
+        " heroku[web.1]: State changed from starting to up\n",
+        " app[web.1]: listening\n",
+        " app[web.1]: oops\n",
+        " heroku[web.1]: Process exited with status 3\n",
+    ] {
+        let seen = &session.seen;
+        assert!(seen.contains(part), "{part:?} is missing in:\n{seen}");
+    }
+}
+
+#[tokio::test]
+async fn only_slow_requests_are_tailed() {
+    let mut session = Session::start(&[FIRST, "### Only the slow requests"]);
+    session.until(|seen| seen.contains("path=/report")).await;
+    session
+        .ship("echo path=/quick service=18ms; echo path=/slow service=3s")
+        .await;
+    session.until(|seen| seen.contains("path=/slow")).await;
+    for fast in ["path=/ ", "path=/quick"] {
+        assert!(!session.seen.contains(fast), "{}", session.seen);
+    }
+}
+
+#[tokio::test]
+async fn only_errors_are_drained() {
+    let mut session = Session::start(&[FIRST, "### Only the errors"]);
+    let full = " app[run.1]: the disk is full\n";
+    session.until(|seen| seen.contains(full)).await;
+    session.ship("echo still well; echo worse >&2").await;
+    session.until(|seen| seen.contains("]: worse\n")).await;
+    let seen = &session.seen;
+    assert!(!seen.contains("well"), "{seen}");
 }
 
 #[tokio::test]

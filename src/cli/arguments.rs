@@ -9,6 +9,7 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::cli::run::Run;
 use crate::cli::ship::Ship;
 use crate::filter::Filter;
 
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Send lines to a router: of stdin, files or local sockets
     Ship(Box<Ship>),
+    /// Run a program, ship what it prints, and end as it ends
+    Run(Box<Run>),
     /// Ask whether the router is well
     Health(Health),
     /// Print every key of the configuration with its default and meaning

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
+use crate::id::IdError;
 use crate::sources::ship::PlacesError;
 use crate::sources::ship::SocketError;
 use crate::sources::ship::SpoolError;
@@ -57,6 +58,14 @@ pub(crate) enum CliError {
         origin: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The token given is none. It may be a secret and is not shown.
+    #[error("the token from {origin} is none: {reason}")]
+    BadToken {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: IdError,
     },
     /// The places of followed files cannot be kept.
     #[error(transparent)]
@@ -160,7 +169,8 @@ impl CliError {
             | Self::Usage { .. }
             | Self::BadCredential { .. }
             | Self::NoLogsUrl
-            | Self::BadLogsUrl { .. } => Self::USAGE_CODE,
+            | Self::BadLogsUrl { .. }
+            | Self::BadToken { .. } => Self::USAGE_CODE,
             Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
             Self::NoCredential { .. }
             | Self::NotAccepted { .. }

@@ -14,6 +14,7 @@ mod error;
 mod health;
 mod logs;
 mod output;
+mod run;
 mod serve;
 mod ship;
 mod sse;
@@ -88,6 +89,7 @@ fn dispatch(
         Command::Tokens(group) => tokens::run(group, environment, out),
         Command::Drains(group) => drains::run(group, environment, out),
         Command::Credentials(group) => credentials::run(group, environment, out),
+        Command::Run(run) => run::run(&run, environment, out),
         Command::Ship(ship) => ship::run(&ship, environment),
         Command::Logs(logs) => logs::run(&logs, environment, out),
         Command::Health(health) => health::run(&health, environment, out),

@@ -1,6 +1,7 @@
 //! The process's environment: the one place that reads it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 /// The variables that mean something here, as they were at one moment.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,14 @@ impl Environment {
     }
 }
 
+/// The environment that a program started from here gets: this process's, without `hidden`.
+#[must_use]
+pub fn inherited_variables(hidden: &[&str]) -> Vec<(OsString, OsString)> {
+    std::env::vars_os()
+        .filter(|(name, _)| !hidden.iter().any(|hidden| name == hidden))
+        .collect()
+}
+
 const PREFIX: &str = "LOGBOOM_";
 
 /// Names the configuration file.
@@ -77,8 +86,16 @@ pub const LOGS_URL_VARIABLE: &str = "LOGS_URL";
 /// The same under its older name.
 pub const LOGPLEX_URL_VARIABLE: &str = "LOGPLEX_URL";
 
+/// With whose token `run` tells what becomes of its process.
+pub const PLATFORM_TOKEN_VARIABLE: &str = "LOGBOOM_PLATFORM_TOKEN";
+
 /// Variables with the prefix that are no keys.
-const CLIENT_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, URL_VARIABLE, CREDENTIAL_VARIABLE];
+const CLIENT_VARIABLES: [&str; 4] = [
+    CONFIG_VARIABLE,
+    URL_VARIABLE,
+    CREDENTIAL_VARIABLE,
+    PLATFORM_TOKEN_VARIABLE,
+];
 
 /// Variables without the prefix that are heeded.
 const OTHERS: [&str; 5] = [

@@ -225,7 +225,7 @@ fn app_name(url: &DrainUrl) -> String {
         .unwrap_or_else(|| "token".to_owned())
 }
 
-fn word(text: &str) -> Result<String, &'static str> {
+pub(crate) fn word(text: &str) -> Result<String, &'static str> {
     match text {
         "" => Err("it is empty"),
         _ if FIELD_BYTES_MAX < text.len() => Err("it is longer than 255 bytes"),

@@ -2,17 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use regex::bytes::Regex;
-use regex::bytes::RegexBuilder;
 
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::ship::flags::ShipFlags;
-use crate::cli::ship::flags::time;
-use crate::limits::FILTER_REGEX_BYTES_MAX;
+use crate::cli::ship::join::JoinFlags;
 use crate::limits::PRI_MAX;
 use crate::shutdown::Shutdown;
 use crate::sources::ship;
@@ -21,8 +17,6 @@ use crate::sources::ship::Datagrams;
 use crate::sources::ship::FollowSettings;
 use crate::sources::ship::Format;
 use crate::sources::ship::Intake;
-use crate::sources::ship::Join;
-use crate::sources::ship::JoinRule;
 use crate::sources::ship::Places;
 use crate::sources::ship::Reading;
 use crate::sources::ship::Splitter;
@@ -56,15 +50,8 @@ pub(crate) struct InputFlags {
     /// Take connections here
     #[arg(long, value_name = "PATH")]
     unix_stream: Option<PathBuf>,
-    /// A line that matches begins a message; others belong to the one before
-    #[arg(long, value_name = "REGEX", value_parser = regex, conflicts_with = "join_indent")]
-    join_pattern: Option<Regex>,
-    /// A line that begins with a space or tab belongs to the message before
-    #[arg(long)]
-    join_indent: bool,
-    /// A message is whole when no line has come for so long
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
-    join_time: Duration,
+    #[command(flatten)]
+    join: JoinFlags,
 }
 
 /// Inputs that are open.
@@ -136,11 +123,8 @@ impl InputFlags {
             "lprfc5424" => Format::LengthPrefixed,
             _ => Format::Raw,
         };
-        let rule = match &self.join_pattern {
-            Some(pattern) => Some(JoinRule::Pattern(pattern.clone())),
-            None => self.join_indent.then_some(JoinRule::Indent),
-        };
-        if rule.is_some() && format != Format::Raw {
+        let join = self.join.join();
+        if join.is_some() && format != Format::Raw {
             return Err(CliError::Usage {
                 what: "--input-format",
                 value: self.input_format.clone(),
@@ -154,10 +138,7 @@ impl InputFlags {
             when_full: flags.when_full(),
             splitter: Splitter::new(flags.line_bytes_max(), flags.split()),
             format,
-            join: rule.map(|rule| Join {
-                rule,
-                time: self.join_time,
-            }),
+            join,
         })
     }
 }
@@ -201,12 +182,4 @@ impl Inputs {
 
 fn pattern(text: &str) -> Result<glob::Pattern, String> {
     glob::Pattern::new(text).map_err(|error| error.to_string())
-}
-
-fn regex(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .size_limit(FILTER_REGEX_BYTES_MAX)
-        .dfa_size_limit(FILTER_REGEX_BYTES_MAX)
-        .build()
-        .map_err(|error| error.to_string())
 }

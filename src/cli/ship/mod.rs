@@ -2,6 +2,7 @@
 
 pub(crate) mod flags;
 mod inputs;
+pub(crate) mod join;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -57,9 +57,11 @@ pub use join::{Join, JoinRule};
 pub use line::Line;
 #[cfg(any(test, fuzzing))]
 pub use lines::fuzz_lines;
+pub(crate) use lines::{Fed, Lines};
 pub use places::{Places, PlacesError};
 pub use queue::Intake;
 pub use reader::{Format, Reading, WhenFull, read_lines, read_lines_until};
+pub(crate) use reader::{now, until};
 pub use split::{Split, Splitter};
 #[cfg(any(test, fuzzing))]
 pub use spool::fuzz_spool_file;
