@@ -22,5 +22,6 @@ pub mod logfmt;
 pub mod net;
 pub mod registry;
 pub mod route;
+pub mod sources;
 pub mod store;
 pub mod syslog;

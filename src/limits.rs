@@ -284,3 +284,22 @@ pub const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Least time between two rounds of freeing memory: a round looks at every channel.
 pub const FREE_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// A line of a Postgres event, as its own syslog destination divides them (`PG_SYSLOG_LIMIT`).
+pub const POSTGRES_CHUNK_BYTES_MAX: usize = 900;
+
+/// Longest `log_line_prefix` that is read; Heroku's has 250 bytes.
+pub const POSTGRES_PREFIX_BYTES_MAX: usize = 1_024;
+
+/// The regular expression made of a `log_line_prefix`, compiled.
+pub const POSTGRES_PREFIX_REGEX_BYTES_MAX: usize = 1024 * 1024;
+
+/// Processes of a server whose memory is added up: above any sensible `max_connections`.
+pub const MACHINE_PROCESSES_MAX: usize = 10_000;
+
+/// One event of a Postgres log, and what is read of a file before an event must have ended. The
+/// longest statements are bulk inserts; what is longer is skipped and told.
+pub const POSTGRES_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Processes of whose events over syslog more lines may come: each has one at most.
+pub const POSTGRES_EVENTS_OPEN_MAX: usize = 1_024;

@@ -15,7 +15,7 @@ const RANKS: &[&[&str]] = &[
     &["syslog", "logfmt", "net", "registry"],
     &["filter", "channel", "store"],
     &["route"],
-    &["ingest", "egress"],
+    &["ingest", "egress", "sources"],
     &["control"],
     &["cluster", "api", "web"],
     &["config"],

@@ -1,0 +1,17 @@
+//! A PostgreSQL server as a source: its log in the shape of Heroku Postgres' and its samples.
+//!
+//! ```text
+//! jsonlog, csvlog, stderr files ─▶ reader ─▶ entry ─▶ shape ─┐
+//! syslog datagrams ─────────────────────────▶ syslog ────────┼─▶ shipper
+//! SQL, /proc ─▶ readings ────────────────────────────────────┘
+//! ```
+
+pub mod csvlog;
+pub mod entry;
+pub mod event;
+pub mod jsonlog;
+pub mod prefix;
+pub mod reader;
+mod row;
+pub mod shape;
+pub mod syslog;
