@@ -303,3 +303,12 @@ pub const POSTGRES_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Processes of whose events over syslog more lines may come: each has one at most.
 pub const POSTGRES_EVENTS_OPEN_MAX: usize = 1_024;
+
+/// One read of a Postgres log file.
+pub const POSTGRES_READ_BYTES_MAX: u64 = 256 * 1024;
+
+/// Log files of one directory: all are looked at whenever the newest one rests.
+pub const POSTGRES_LOG_FILES_MAX: usize = 10_000;
+
+/// A database's or a Redis server's URL: nobody types more.
+pub const POSTGRES_URL_BYTES_MAX: usize = 4 * 1024;

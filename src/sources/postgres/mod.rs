@@ -6,12 +6,17 @@
 //! SQL, /proc ─▶ readings ────────────────────────────────────┘
 //! ```
 
+mod connect;
 pub mod csvlog;
 pub mod entry;
 pub mod event;
+pub mod fault;
+pub mod follow;
 pub mod jsonlog;
 pub mod prefix;
 pub mod reader;
+pub mod readings;
 mod row;
 pub mod shape;
 pub mod syslog;
+pub mod url;
