@@ -4,7 +4,8 @@
 //! and no `Display`; whoever needs the bytes says `expose`.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -333,6 +334,37 @@ impl fmt::Display for DrainToken {
     }
 }
 
+/// Names a batch at its destination, so that a second delivery can be told: 32 upper-case hex
+/// digits, 16 drawn when the program starts and 16 counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FrameId(u128);
+
+impl FrameId {
+    /// An id that no other batch has.
+    #[must_use]
+    pub fn next() -> Self {
+        static START: LazyLock<u64> = LazyLock::new(|| Uuid::new_v4().as_u64_pair().1);
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: a counter.
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(u128::from(*START) << 64 | u128::from(count))
+    }
+
+    /// The id written as `text`, if it is one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_right = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| is_right)?;
+        Some(Self(number))
+    }
+}
+
+impl fmt::Display for FrameId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032X}", self.0)
+    }
+}
+
 /// Secret id of a session: a random UUID. Whoever has it may read.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct SessionId(Uuid);
@@ -459,5 +491,19 @@ mod tests {
         assert_eq!(Seq::new(7).since(Seq::new(3)), 4);
         assert_eq!(Seq::new(3).since(Seq::new(7)), 0);
         assert_eq!(Seq::new(3).plus(4), Seq::new(7));
+    }
+
+    #[test]
+    fn frame_ids_are_32_upper_case_hex_digits() {
+        let text = FrameId::next().to_string();
+        assert_eq!(text.len(), 32);
+        assert!(
+            text.bytes()
+                .all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
+            "{text}"
+        );
+        assert_ne!(text, FrameId::next().to_string());
+        assert!(FrameId::parse(&text).is_some_and(|id| id.to_string() == text));
+        assert_eq!(FrameId::parse("+0000000000000000000000000000001"), None);
     }
 }

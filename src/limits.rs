@@ -175,6 +175,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// What is read of a destination's answer before its connection is closed instead of drained.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// What is kept of a refusal to show it: its text, not a page of it.
+pub const ANSWER_SAID_BYTES_MAX: usize = 512;
+
 /// How long the body of an answer whose status is known may hold up the next batch.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -285,6 +288,8 @@ pub const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 /// Least time between two rounds of freeing memory: a round looks at every channel.
 pub const FREE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
+// Postgres and Redis.
+
 /// A line of a Postgres event, as its own syslog destination divides them (`PG_SYSLOG_LIMIT`).
 pub const POSTGRES_CHUNK_BYTES_MAX: usize = 900;
 
@@ -312,3 +317,51 @@ pub const POSTGRES_LOG_FILES_MAX: usize = 10_000;
 
 /// A database's or a Redis server's URL: nobody types more.
 pub const POSTGRES_URL_BYTES_MAX: usize = 4 * 1024;
+
+/// Events that wait between what reads a server and the shipper, whose own queue is greater.
+pub const OUTLET_EVENTS_MAX: usize = 1_024;
+
+/// First wait before a database is connected to again.
+pub const SERVER_RETRY_MIN: Duration = Duration::from_millis(250);
+
+/// Longest wait before a database is connected to again: a restart is noticed within it.
+pub const SERVER_RETRY_MAX: Duration = Duration::from_secs(30);
+
+// Shipper.
+
+/// Lines' bytes that wait in a shipper to be put into a batch.
+pub const SHIP_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A batch of a shipper ends with the line that brings it here: what few lines of text are not, and
+/// many long ones are.
+pub const SHIP_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Greatest `--max-line-length`: one part, its header and its count fit a frame of any router.
+pub const SHIP_LINE_BYTES_LIMIT: usize = FRAME_BYTES_DEFAULT - 1_024;
+
+/// Smallest `--max-line-length`: room for marks and some characters between them.
+pub const SHIP_LINE_BYTES_LIMIT_MIN: usize = 64;
+
+/// Greatest `--batch-size`.
+pub const SHIP_BATCH_LINES_LIMIT: usize = 10_000;
+
+/// Greatest `--back-buff`, in batches.
+pub const SHIP_BACK_BUFF_LIMIT: usize = 10_000;
+
+/// A shipper's connection unused for this long is closed: before the router gives it up.
+pub const SHIP_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A shipper's connection this old is made anew, so that a name that leads elsewhere is followed.
+pub const SHIP_CONNECTION_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Wait of a shipper after its first failure in a row.
+pub const SHIP_RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// Longest wait of a shipper between tries, unless `Retry-After` asks for more.
+pub const SHIP_RETRY_DELAY_MAX: Duration = Duration::from_secs(15);
+
+/// One read of what a shipper reads lines from.
+pub const SHIP_READ_BYTES_MAX: usize = 64 * 1024;
+
+// A batch ends with one line more than its bytes allow.
+const _: () = assert!(SHIP_BATCH_BYTES_MAX + FRAME_BYTES_LIMIT <= LOGS_BODY_BYTES_MAX);

@@ -9,6 +9,8 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::cli::postgres::Postgres;
+use crate::cli::ship::Ship;
 use crate::filter::Filter;
 
 /// Logboom, a log router: many apps' logs in, one channel each out to tails, drains and history.
@@ -37,6 +39,10 @@ pub(crate) enum Command {
     Credentials(Group<Credentials>),
     /// Show a channel's messages
     Logs(Logs),
+    /// Send what stdin says to a router, line by line
+    Ship(Box<Ship>),
+    /// Send a PostgreSQL server's log and samples to a router
+    Postgres(Box<Postgres>),
     /// Ask whether the router is well
     Health(Health),
     /// Print every key of the configuration with its default and meaning

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
+use crate::sources::postgres::receive::ReceiveError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,43 @@ pub(crate) enum CliError {
         /// The value.
         value: String,
         /// What would be right.
+        reason: String,
+    },
+    /// Nobody said which server to report on.
+    #[error("no server: give {flag}, or the same as {variable}{instead}")]
+    NoServerUrl {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The variable that names it.
+        variable: &'static str,
+        /// What else would do.
+        instead: &'static str,
+    },
+    /// The URL of the server to report on is none. It may hold a password and is not shown.
+    #[error("the URL from {origin} names no server: {reason}")]
+    BadServerUrl {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Neither logs nor samples are wanted.
+    #[error("--no-logs and --no-metrics leave nothing to do; leave one out")]
+    NothingToDo,
+    /// Syslog cannot be received.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// Nobody said where to ship to.
+    #[error(
+        "no router to ship to: give --logs-url http://token:t.…@HOST:8601/logs, or the same as LOGS_URL"
+    )]
+    NoLogsUrl,
+    /// The URL to ship to is none. It may hold a secret and is not shown.
+    #[error("the URL from {origin} cannot be shipped to: {reason}")]
+    BadLogsUrl {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
         reason: String,
     },
     /// The credential given is none.
@@ -131,7 +169,14 @@ impl CliError {
     #[must_use]
     pub(crate) const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage { .. } | Self::BadCredential { .. } => Self::USAGE_CODE,
+            Self::Config(_)
+            | Self::Usage { .. }
+            | Self::BadCredential { .. }
+            | Self::NoServerUrl { .. }
+            | Self::BadServerUrl { .. }
+            | Self::NothingToDo
+            | Self::NoLogsUrl
+            | Self::BadLogsUrl { .. } => Self::USAGE_CODE,
             Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
             Self::NoCredential { .. }
             | Self::NotAccepted { .. }

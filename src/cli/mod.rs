@@ -14,7 +14,10 @@ mod error;
 mod health;
 mod logs;
 mod output;
+mod postgres;
+mod producer;
 mod serve;
+mod ship;
 mod sse;
 mod status;
 mod table;
@@ -87,6 +90,8 @@ fn dispatch(
         Command::Tokens(group) => tokens::run(group, environment, out),
         Command::Drains(group) => drains::run(group, environment, out),
         Command::Credentials(group) => credentials::run(group, environment, out),
+        Command::Ship(ship) => ship::run(&ship, environment),
+        Command::Postgres(given) => postgres::run(&given, environment, out),
         Command::Logs(logs) => logs::run(&logs, environment, out),
         Command::Health(health) => health::run(&health, environment, out),
         Command::Config => {

@@ -71,8 +71,28 @@ pub const CREDENTIAL_VARIABLE: &str = "LOGBOOM_CREDENTIAL";
 /// Where the command line finds `admin-credential`; also a key.
 pub const DATA_DIR_VARIABLE: &str = "LOGBOOM_DATA_DIR";
 
+/// Which database `logboom postgres` reports on, as apps know it.
+pub const DATABASE_URL_VARIABLE: &str = "DATABASE_URL";
+
+/// Which server `logboom redis` reports on, as apps know it.
+pub const REDIS_URL_VARIABLE: &str = "REDIS_URL";
+
+/// Where a shipper sends, as log-shuttle knows it.
+pub const LOGS_URL_VARIABLE: &str = "LOGS_URL";
+
+/// The same under its older name.
+pub const LOGPLEX_URL_VARIABLE: &str = "LOGPLEX_URL";
+
 /// Variables with the prefix that are no keys.
 const CLIENT_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, URL_VARIABLE, CREDENTIAL_VARIABLE];
 
 /// Variables without the prefix that are heeded.
-const OTHERS: [&str; 3] = ["NO_COLOR", "PATH", "TERM"];
+const OTHERS: [&str; 7] = [
+    DATABASE_URL_VARIABLE,
+    REDIS_URL_VARIABLE,
+    LOGPLEX_URL_VARIABLE,
+    LOGS_URL_VARIABLE,
+    "NO_COLOR",
+    "PATH",
+    "TERM",
+];

@@ -21,7 +21,11 @@ use std::time::Duration;
 
 pub use environment::CREDENTIAL_VARIABLE;
 pub use environment::DATA_DIR_VARIABLE;
+pub use environment::DATABASE_URL_VARIABLE;
 pub use environment::Environment;
+pub use environment::LOGPLEX_URL_VARIABLE;
+pub use environment::LOGS_URL_VARIABLE;
+pub use environment::REDIS_URL_VARIABLE;
 pub use environment::URL_VARIABLE;
 pub use error::ConfigError;
 pub use error::Fault;
@@ -182,6 +186,22 @@ pub fn reference() -> String {
     }
     text.push_str(REFERENCE_FOOT);
     text
+}
+
+/// The time that `text` names, such as `250ms`, `30s`, `5m`; a bare number is seconds.
+///
+/// # Errors
+/// `Problem` when it names none.
+pub fn duration(text: &str) -> Result<Duration, Problem> {
+    value::duration(text)
+}
+
+/// The size that `text` names, such as `65536`, `64KiB`, `1GiB`.
+///
+/// # Errors
+/// `Problem` when it names none.
+pub fn bytes(text: &str) -> Result<u64, Problem> {
+    value::bytes(text)
 }
 
 /// A duration as the configuration writes it, such as `30s`.

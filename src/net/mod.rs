@@ -1,8 +1,13 @@
 //! Sockets: bounded, timed and stoppable.
 
+pub mod backoff;
+pub mod client;
 pub mod connect;
 pub mod http;
+pub mod link;
 pub mod listen;
+pub mod outcome;
+pub mod pack;
 mod requests;
 pub mod tls;
 pub mod trust;

@@ -1,5 +1,8 @@
-//! What produces messages elsewhere and sends them to a router: shipped output, Postgres, Redis.
+//! Sources: where messages come from before a router has them.
 
 pub mod machine;
+pub mod outlet;
 pub mod postgres;
 pub mod samples;
+pub mod ship;
+mod teller;

@@ -5,9 +5,9 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::egress::drain::batch::Batch;
 use crate::egress::drain::health::{Board, Phase};
-use crate::egress::drain::outcome::Outcome;
 use crate::egress::drain::sink::{Around, Sink};
 use crate::egress::drain::task::Common;
+use crate::net::outcome::Outcome;
 
 /// One try: a connection if there is none, then the batch. A kept connection that was dead already
 /// is replaced once.

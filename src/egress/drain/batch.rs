@@ -1,39 +1,13 @@
 //! What is sent at once: encoded when it is made, and the same bytes at every try.
 
-use std::fmt;
-use std::io::{self, Write};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
 
 use bytes::Bytes;
-use flate2::write::GzEncoder;
-use uuid::Uuid;
 
 use crate::egress::drain::ledger::Counts;
-use crate::limits::COMPRESS_INLINE_BYTES_MAX;
+use crate::id::FrameId;
+use crate::net::pack;
 use crate::registry::Compression;
-
-/// Names a batch at its destination, so that a second delivery can be told: 32 upper-case hex
-/// digits, 16 drawn when the router starts and 16 counted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct FrameId(u128);
-
-impl FrameId {
-    /// An id that no other batch has.
-    pub(crate) fn next() -> Self {
-        static START: LazyLock<u64> = LazyLock::new(|| Uuid::new_v4().as_u64_pair().1);
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        // Relaxed: a counter.
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(u128::from(*START) << 64 | u128::from(count))
-    }
-}
-
-impl fmt::Display for FrameId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032X}", self.0)
-    }
-}
 
 /// Messages on their way, with the loss announced in front of them.
 pub(crate) struct Batch {
@@ -61,14 +35,12 @@ impl Batch {
         if compression == self.encoding {
             return Ok(());
         }
-        let plain = self.body.clone();
-        let packed = if plain.len() <= COMPRESS_INLINE_BYTES_MAX {
-            pack(&plain, compression)?
-        } else {
-            tokio::task::spawn_blocking(move || pack(&plain, compression))
-                .await
-                .map_err(io::Error::other)??
+        let pack = match compression {
+            Compression::None => return Ok(()),
+            Compression::Gzip => pack::gzip,
+            Compression::Zstd => pack::zstd,
         };
+        let packed = pack::on_fit_thread(&self.body, pack).await?;
         self.body = Bytes::from(packed);
         self.encoding = compression;
         Ok(())
@@ -87,42 +59,11 @@ impl Batch {
     }
 }
 
-fn pack(plain: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
-    match compression {
-        Compression::None => Ok(plain.to_vec()),
-        Compression::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), GZIP_LEVEL);
-            encoder.write_all(plain)?;
-            encoder.finish()
-        }
-        Compression::Zstd => zstd::bulk::compress(plain, ZSTD_LEVEL),
-    }
-}
-
-/// A third of the default level's (6) processor time, for a tenth to a sixth more bytes: of logs,
-/// headers and all, it leaves an eighth to a quarter. Who wants fewer bytes has zstd, which takes
-/// less time for about as many as gzip's default.
-const GZIP_LEVEL: flate2::Compression = flate2::Compression::new(2);
-
-/// zstd's own default.
-const ZSTD_LEVEL: i32 = 3;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::COMPRESS_INLINE_BYTES_MAX;
     use std::io::Read;
-
-    #[test]
-    fn frame_ids_are_32_upper_case_hex_digits() {
-        let text = FrameId::next().to_string();
-        assert_eq!(text.len(), 32);
-        assert!(
-            text.bytes()
-                .all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
-            "{text}"
-        );
-        assert_ne!(text, FrameId::next().to_string());
-    }
 
     #[tokio::test]
     async fn compressed_bodies_unpack_to_themselves() {

@@ -1,7 +1,7 @@
 //! How a drain behaves when the router ends and everything is to be sent.
 
-use crate::egress::drain::outcome::Failure;
 use crate::limits::FAILING_ATTEMPTS_MIN;
+use crate::net::outcome::Failure;
 
 /// How a drain behaves in a flush.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

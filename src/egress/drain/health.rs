@@ -10,8 +10,8 @@ use crate::clock;
 use crate::clock::UnixMicros;
 use crate::egress::drain::DrainStatus;
 use crate::egress::drain::ledger::Totals;
-use crate::egress::drain::outcome::Failure;
 use crate::limits::{FAILING_AFTER, FAILING_ATTEMPTS_MIN};
+use crate::net::outcome::Failure;
 use crate::telemetry::DRAIN_STATES;
 
 /// What a drain is doing.

@@ -13,10 +13,10 @@ use bytes::Bytes;
 
 use crate::channel::{Channel, Cursor, Record};
 use crate::clock::UnixMicros;
-use crate::egress::drain::batch::{Batch, FrameId};
+use crate::egress::drain::batch::Batch;
 use crate::egress::drain::ledger::{Counts, Ledger, Loss, LossReason, Totals};
 use crate::egress::drain::plan::Plan;
-use crate::id::Seq;
+use crate::id::{FrameId, Seq};
 use crate::limits::FILTERED_RUN_MAX;
 use crate::registry::Compression;
 use crate::syslog::encode;

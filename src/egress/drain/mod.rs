@@ -6,22 +6,19 @@
 //!                          └──── outcome ────┘
 //! ```
 //! One machine serves every kind: it keeps the place, the batch and the book (`machine`, `ledger`,
-//! `batch`), pace and trouble (`task`, `backoff`, `health`, `notice`). What differs is the sink
+//! `batch`), pace and trouble (`task`, `health`, `notice`). What differs is the sink
 //! (`http`, `syslog`, `udp`): connect, send a batch, notice the end of a connection.
 //! Delivery is at least once; a batch's `Logplex-Frame-Id` tells a second delivery from a first.
 
 mod attempt;
-mod backoff;
 mod batch;
 mod flush;
 mod health;
 mod http;
 mod ledger;
-mod link;
 mod machine;
 mod notice;
 mod orders;
-mod outcome;
 mod plan;
 mod sink;
 mod supervisor;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::clock::UnixMicros;
+use crate::egress::drain::DrainSettings;
 use crate::filter::Filter;
 use crate::filter::FilterError;
 use crate::id::{DrainId, DrainToken};
+use crate::net::link::Destination;
 use crate::net::trust::Trust;
 use crate::registry::{Compression, DrainEntry, DrainOptions, DrainUrl, Format, Scheme};
 use crate::syslog::encode;
@@ -95,13 +97,19 @@ impl Plan {
         }
     }
 
-    /// Whether the connection is encrypted.
-    pub(crate) fn has_tls(&self) -> bool {
-        matches!(self.url.scheme(), Scheme::Https | Scheme::SyslogTls)
+    /// Where the connection leads.
+    pub(crate) fn destination(&self, settings: &DrainSettings) -> Destination<'_> {
+        Destination {
+            host: self.url.host(),
+            port: self.url.port(),
+            rules: settings.deny_rules(),
+            trust: self.url.scheme().has_tls().then(|| self.trust()),
+            connect_timeout: settings.connect_timeout,
+        }
     }
 
     /// Whom the connection trusts.
-    pub(crate) fn trust(&self) -> Trust<'_> {
+    fn trust(&self) -> Trust<'_> {
         Trust {
             ca: self.options.ca.as_deref(),
             client_cert: self.options.client_cert.as_deref(),

@@ -3,10 +3,10 @@
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::batch::Batch;
 use crate::egress::drain::http::HttpSink;
-use crate::egress::drain::outcome::{Failure, Outcome};
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::syslog::SyslogSink;
 use crate::egress::drain::udp::UdpSink;
+use crate::net::outcome::{Failure, Outcome};
 use crate::net::trust::Trusts;
 use crate::registry::Scheme;
 

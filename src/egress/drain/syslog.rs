@@ -13,9 +13,9 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::batch::Batch;
-use crate::egress::drain::link::{self, Age, End, Wire};
-use crate::egress::drain::outcome::{Failure, Outcome};
 use crate::egress::drain::sink::Around;
+use crate::net::link::{self, Age, End, Wire};
+use crate::net::outcome::{Failure, Outcome};
 use crate::net::trust::certificate_fault;
 
 /// The sink of `syslog://` and `syslog+tls://` drains.
@@ -40,10 +40,10 @@ impl SyslogSink {
     /// Makes the connection.
     pub(crate) async fn connect(&mut self, around: Around<'_>) -> Result<(), Failure> {
         self.close();
-        let wire = link::open(around.plan, around.settings, around.trusts).await?;
+        let wire = link::open(around.plan.destination(around.settings), around.trusts).await?;
         self.connection = Some(Connection {
             wire,
-            age: Age::new(),
+            age: Age::begun_now(),
             was_used: false,
         });
         Ok(())
@@ -105,7 +105,9 @@ impl SyslogSink {
         let Some(connection) = &mut self.connection else {
             return std::future::pending().await;
         };
-        let ends = connection.age.ends(settings.syslog_idle_max, settings);
+        let ends = connection
+            .age
+            .ends(settings.syslog_idle_max, settings.connection_age_max);
         tokio::select! {
             () = link::ended_by_peer(connection.wire.as_mut()) => {}
             () = sleep_until(ends) => {}
@@ -118,7 +120,7 @@ impl SyslogSink {
     pub(crate) fn is_over(&self, settings: &DrainSettings) -> bool {
         self.connection
             .as_ref()
-            .is_some_and(|connection| connection.age.is_over(settings))
+            .is_some_and(|connection| connection.age.is_over(settings.connection_age_max))
     }
 
     /// Closes the connection once the peer has had what was written. Cancel safe.

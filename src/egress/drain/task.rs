@@ -23,17 +23,17 @@ use crate::channel::{Channel, Progress};
 use crate::clock;
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::attempt::attempt;
-use crate::egress::drain::backoff;
 use crate::egress::drain::flush::Flush;
 use crate::egress::drain::health::{Board, Phase};
 use crate::egress::drain::ledger::{Loss, LossReason};
 use crate::egress::drain::machine::{Filled, Machine, notice};
 use crate::egress::drain::notice::{Cause, Log, Notices};
 use crate::egress::drain::orders::{Order, Orders};
-use crate::egress::drain::outcome::{Failure, Outcome};
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::sink::{Around, Sink};
 use crate::limits::BATCH_BYTES_LIMIT;
+use crate::net::backoff;
+use crate::net::outcome::{Failure, Outcome};
 use crate::net::trust::Trusts;
 use crate::shutdown::Shutdown;
 use crate::syslog::encode;
@@ -251,7 +251,7 @@ impl Task {
         };
         match outcome {
             Outcome::Confirmed { status } => self.confirm(status),
-            Outcome::Refused { status } => self.refuse(status, &settings),
+            Outcome::Refused { status, .. } => self.refuse(status, &settings),
             Outcome::Stale => return self.back_off(Failure::Closed, None, &settings).await,
             Outcome::Retry {
                 failure,

@@ -10,11 +10,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::clock;
 use crate::egress::drain::DrainSettings;
-use crate::egress::drain::batch::{Batch, FrameId};
-use crate::egress::drain::outcome::{Failure, Outcome};
+use crate::egress::drain::batch::Batch;
 use crate::egress::drain::sink::Around;
+use crate::id::FrameId;
 use crate::limits::{SYSLOG_DATAGRAM_BYTES_MAX, SYSLOG_DATAGRAM_BYTES_SAFE};
 use crate::net::connect::connect_udp;
+use crate::net::outcome::{Failure, Outcome};
 use crate::syslog::encode;
 
 /// The sink of `syslog+udp://` drains.

@@ -30,13 +30,13 @@ use crate::sources::postgres::fault::Fault;
 use crate::sources::postgres::url::DatabaseUrl;
 
 /// How long connecting may take, and an answer.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects; the connection's task ends with the client or with the group.
 ///
 /// # Errors
 /// `Fault`
-pub async fn connect(
+pub(crate) async fn connect(
     url: &DatabaseUrl,
     trusts: &Trusts,
     shutdown: &Shutdown,

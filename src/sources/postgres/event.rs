@@ -1,4 +1,4 @@
-//! Events on their way out: when, how grave, of which process, and the lines that stay together.
+//! Events on their way out: entries with a time, a number and the attachment's name.
 
 use std::sync::Arc;
 
@@ -8,24 +8,11 @@ use time::UtcOffset;
 use time::macros::format_description;
 
 use crate::clock::UnixMicros;
+use crate::sources::outlet::Event;
 use crate::sources::postgres::entry::Entry;
 use crate::sources::postgres::entry::Field;
 use crate::sources::postgres::entry::Severity;
 use crate::sources::postgres::shape;
-use crate::syslog::message::Pri;
-
-/// An event's lines: one number, never apart.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Event {
-    /// When it happened.
-    pub time: UnixMicros,
-    /// How grave it is.
-    pub pri: Pri,
-    /// `postgres.PID`
-    pub procid: Arc<str>,
-    /// What is sent, line by line.
-    pub lines: Vec<String>,
-}
 
 /// Makes events of what was read, in the name of one attachment.
 #[derive(Debug)]

@@ -41,8 +41,10 @@ pub enum Fault {
         user: String,
     },
     /// The server lets this user not in.
-    #[error("{place} does not let {user:?} in: {reason}; a role that may log in and a line for it in \
-             pg_hba.conf are needed")]
+    #[error(
+        "{place} does not let {user:?} in: {reason}; a role that may log in and a line for it in \
+             pg_hba.conf are needed"
+    )]
     NotAllowed {
         /// Where.
         place: String,
@@ -76,7 +78,9 @@ pub enum Fault {
         reason: String,
     },
     /// The user may not do or see this.
-    #[error("{user:?} lacks a right on {place}: {reason}; as a superuser: GRANT pg_monitor TO {user}")]
+    #[error(
+        "{user:?} lacks a right on {place}: {reason}; as a superuser: GRANT pg_monitor TO {user}"
+    )]
     NotPermitted {
         /// Where.
         place: String,
@@ -121,15 +125,19 @@ pub enum Fault {
         reason: String,
     },
     /// The server writes no log files.
-    #[error("{place} writes no log files: logging_collector is off; `logboom postgres setup` says how \
-             to turn it on, or give --syslog-unix, or --no-logs")]
+    #[error(
+        "{place} writes no log files: logging_collector is off; `logboom postgres setup` says how \
+             to turn it on, or give --syslog-unix, or --no-logs"
+    )]
     NoCollector {
         /// Where.
         place: String,
     },
     /// The server writes its log where no file is.
-    #[error("{place} writes no log files: log_destination is {destination:?}; make it jsonlog, csvlog \
-             or stderr, or give --syslog-unix, or --no-logs")]
+    #[error(
+        "{place} writes no log files: log_destination is {destination:?}; make it jsonlog, csvlog \
+             or stderr, or give --syslog-unix, or --no-logs"
+    )]
     NoFiles {
         /// Where.
         place: String,
@@ -137,8 +145,10 @@ pub enum Fault {
         destination: String,
     },
     /// The log's lines cannot be told apart.
-    #[error("log_line_prefix on {place} cannot be read: {error}; make it '%m [%p] ' or log_destination \
-             jsonlog")]
+    #[error(
+        "log_line_prefix on {place} cannot be read: {error}; make it '%m [%p] ' or log_destination \
+             jsonlog"
+    )]
     Prefix {
         /// Where.
         place: String,

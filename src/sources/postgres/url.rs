@@ -200,10 +200,30 @@ mod tests {
             assert_eq!((url.user(), url.database()), (user, database), "{text}");
             assert_eq!(url.place(), place, "{text}");
         };
-        check("postgres://anna:a%40b@db.example.com/shop", "anna", "db.example.com:5432", "shop");
-        check("postgresql://anna@127.0.0.1:5433", "anna", "127.0.0.1:5433", "anna");
-        check("postgres://anna@%2Frun%2Fpg:5433/shop", "anna", "/run/pg:5433", "shop");
-        check("postgres://anna@/shop?host=/run/pg", "anna", "/run/pg:5432", "shop");
+        check(
+            "postgres://anna:a%40b@db.example.com/shop",
+            "anna",
+            "db.example.com:5432",
+            "shop",
+        );
+        check(
+            "postgresql://anna@127.0.0.1:5433",
+            "anna",
+            "127.0.0.1:5433",
+            "anna",
+        );
+        check(
+            "postgres://anna@%2Frun%2Fpg:5433/shop",
+            "anna",
+            "/run/pg:5433",
+            "shop",
+        );
+        check(
+            "postgres://anna@/shop?host=/run/pg",
+            "anna",
+            "/run/pg:5432",
+            "shop",
+        );
         let url = DatabaseUrl::parse("postgres://a:b@h:1/d?sslmode=verify-full&connect_timeout=3");
         assert!(url.ok().unwrap().verifies());
         let url = DatabaseUrl::parse("postgres://a:b@h:1/d?sslmode=require&sslrootcert=%2Fca.pem");

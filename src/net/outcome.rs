@@ -1,4 +1,4 @@
-//! How a try ended.
+//! How a try to deliver something ended, and what went wrong with it.
 
 use std::error::Error as _;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::net::trust::TrustError;
 
 /// How one try to send a batch ended.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// The destination has it. A syslog destination says nothing: written to the socket is all
     /// that can be known, and there is no status.
     Confirmed {
@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     Refused {
         /// HTTP status.
         status: u16,
+        /// The beginning of what it said, as text.
+        said: String,
     },
     /// A connection kept from before turned out to be dead before it brought any answer: no fault
     /// of the destination, try again on a new one at once.
@@ -45,7 +47,7 @@ impl From<Failure> for Outcome {
 
 /// What went wrong with a try. The texts hold neither passwords nor messages.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -101,7 +103,8 @@ impl fmt::Display for WithCause<'_> {
 
 impl Failure {
     /// The HTTP status, if there was an answer.
-    pub(crate) fn status(&self) -> Option<u16> {
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status(status) => Some(*status),
             _ => None,
@@ -109,7 +112,8 @@ impl Failure {
     }
 
     /// Whether the destination's machine says that nothing listens there.
-    pub(crate) fn is_nobody_there(&self) -> bool {
+    #[must_use]
+    pub fn is_nobody_there(&self) -> bool {
         matches!(
             self,
             Self::Connect(ConnectError::Io { error, .. })
@@ -118,7 +122,8 @@ impl Failure {
     }
 
     /// Whether waiting alone will hardly mend it: somebody must act.
-    pub(crate) fn is_lasting(&self) -> bool {
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
         match self {
             Self::Status(status) => (300..400).contains(status),
             Self::Trust(_) | Self::BadName | Self::Certificate(_) | Self::Request(_) => true,
@@ -129,12 +134,16 @@ impl Failure {
 }
 
 /// What an HTTP status means for the batch that got it.
-pub(crate) fn judge(status: u16, retry_after: Option<Duration>) -> Outcome {
+#[must_use]
+pub fn judge(status: u16, retry_after: Option<Duration>) -> Outcome {
     match status {
         200..300 => Outcome::Confirmed {
             status: Some(status),
         },
-        400..500 if status != 429 => Outcome::Refused { status },
+        400..500 if status != 429 => Outcome::Refused {
+            status,
+            said: String::new(),
+        },
         _ => Outcome::Retry {
             failure: Failure::Status(status),
             retry_after,
@@ -158,7 +167,7 @@ mod tests {
         for status in [400, 401, 403, 404, 410, 413, 428, 430, 499] {
             let outcome = judge(status, None);
             assert!(
-                matches!(outcome, Outcome::Refused { status: s } if s == status),
+                matches!(outcome, Outcome::Refused { status: s, .. } if s == status),
                 "{status}: {outcome:?}"
             );
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
@@ -15,15 +16,28 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::clock;
-use crate::egress::drain::DrainSettings;
-use crate::egress::drain::outcome::Failure;
-use crate::egress::drain::plan::Plan;
 use crate::limits::{ACCEPT_WAIT_MAX, CLOSE_WAIT_MAX};
-use crate::net::connect::connect_tcp;
-use crate::net::trust::{Trusts, certificate_fault};
+use crate::net::connect::{DenyRules, connect_tcp};
+use crate::net::outcome::Failure;
+use crate::net::trust::{Trust, Trusts, certificate_fault};
+
+/// Where a connection leads. Holds a secret key: no `Debug`.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    /// Name or address.
+    pub host: &'a str,
+    /// TCP port.
+    pub port: u16,
+    /// Which addresses are refused.
+    pub rules: DenyRules,
+    /// Whom it trusts, when it is encrypted.
+    pub trust: Option<Trust<'a>>,
+    /// For resolving and connecting together; the TLS handshake has as long again.
+    pub connect_timeout: Duration,
+}
 
 /// A byte connection, whatever it runs over.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {
     /// The socket below.
     fn socket(&self) -> &TcpStream;
 
@@ -54,25 +68,22 @@ impl Wire for TlsStream<TcpStream> {
     }
 }
 
-/// Connects to `plan`'s destination, with TLS if its scheme says so.
-pub(crate) async fn open(
-    plan: &Plan,
-    settings: &DrainSettings,
-    trusts: &Trusts,
-) -> Result<Box<dyn Wire>, Failure> {
+/// Connects to the destination, with TLS if it trusts anybody.
+///
+/// # Errors
+/// `Failure`: why there is no connection.
+pub async fn open(to: Destination<'_>, trusts: &Trusts) -> Result<Box<dyn Wire>, Failure> {
     // First what needs no network: a bad certificate is told without a connection.
-    let config = if plan.has_tls() {
-        Some(trusts.config(plan.trust()).await?)
-    } else {
-        None
+    let config = match to.trust {
+        Some(trust) => Some(trusts.config(trust).await?),
+        None => None,
     };
-    let host = plan.url.host();
-    let within = settings.connect_timeout;
-    let socket = connect_tcp(host, plan.url.port(), settings.deny_rules(), within).await?;
+    let within = to.connect_timeout;
+    let socket = connect_tcp(to.host, to.port, to.rules, within).await?;
     let Some(config) = config else {
         return Ok(Box::new(socket));
     };
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| Failure::BadName)?;
+    let name = ServerName::try_from(to.host.to_owned()).map_err(|_| Failure::BadName)?;
     match timeout(within, TlsConnector::from(config).connect(name, socket)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(match certificate_fault(&error) {
@@ -88,14 +99,15 @@ pub(crate) async fn open(
 
 /// When a connection was made and last used.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Age {
+pub struct Age {
     opened: Instant,
     used: Instant,
 }
 
 impl Age {
     /// A connection made now.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn begun_now() -> Self {
         let now = clock::now();
         Self {
             opened: now,
@@ -104,24 +116,26 @@ impl Age {
     }
 
     /// The connection did something just now.
-    pub(crate) fn touch(&mut self) {
+    pub fn touch(&mut self) {
         self.used = clock::now();
     }
 
     /// When it has to be closed, should nothing more happen.
-    pub(crate) fn ends(&self, idle_max: std::time::Duration, settings: &DrainSettings) -> Instant {
-        (self.used + idle_max).min(self.opened + settings.connection_age_max)
+    #[must_use]
+    pub fn ends(&self, idle_max: Duration, age_max: Duration) -> Instant {
+        (self.used + idle_max).min(self.opened + age_max)
     }
 
     /// Whether it has lived long enough, however busy it is.
-    pub(crate) fn is_over(&self, settings: &DrainSettings) -> bool {
-        self.opened + settings.connection_age_max <= clock::now()
+    #[must_use]
+    pub fn is_over(&self, age_max: Duration) -> bool {
+        self.opened + age_max <= clock::now()
     }
 }
 
 /// How a connection was ended by the peer.
 #[derive(Debug)]
-pub(crate) enum End {
+pub enum End {
     /// It said that nothing more will come from it.
     Closed,
     /// It, or something on the way, broke it off: not everything written was read.
@@ -130,7 +144,7 @@ pub(crate) enum End {
 
 /// Waits until the peer ends a connection that it has nothing to say on; what it says is thrown
 /// away. Cancel safe.
-pub(crate) async fn ended_by_peer(wire: &mut dyn Wire) {
+pub async fn ended_by_peer(wire: &mut dyn Wire) {
     std::future::poll_fn(|cx| {
         loop {
             match poll_discard(wire, cx) {
@@ -144,7 +158,7 @@ pub(crate) async fn ended_by_peer(wire: &mut dyn Wire) {
 }
 
 /// How the peer has ended the connection, if it has by now, as far as can be known without waiting.
-pub(crate) async fn ended_already(wire: &mut dyn Wire) -> Option<End> {
+pub async fn ended_already(wire: &mut dyn Wire) -> Option<End> {
     // Asked of the socket itself: the runtime knows only what it saw when it last looked, and a turn
     // that makes it look costs more than all the rest of a small batch.
     let mut byte = [MaybeUninit::uninit()];
@@ -177,7 +191,7 @@ pub(crate) async fn ended_already(wire: &mut dyn Wire) -> Option<End> {
 
 /// Waits until the peer has shown that it takes us or has ended the connection, at most
 /// `ACCEPT_WAIT_MAX`: not every peer gives a sign. Says how it ended, if it has.
-pub(crate) async fn refused(wire: &mut dyn Wire) -> Option<End> {
+pub async fn refused(wire: &mut dyn Wire) -> Option<End> {
     let sign = std::future::poll_fn(|cx| {
         loop {
             match poll_discard(wire, cx) {
@@ -194,7 +208,7 @@ pub(crate) async fn refused(wire: &mut dyn Wire) -> Option<End> {
 /// Ends a connection so that the peer gets all that was written: says that nothing follows, and
 /// waits until the peer has closed its side too, at most `CLOSE_WAIT_MAX`. A socket that is closed
 /// with something unread in it, such as TLS session tickets, would throw away what is on its way.
-pub(crate) async fn close(mut wire: Box<dyn Wire>) {
+pub async fn close(mut wire: Box<dyn Wire>) {
     let closing = async {
         if wire.shutdown().await.is_ok() {
             ended_by_peer(wire.as_mut()).await;

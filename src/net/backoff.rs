@@ -9,12 +9,7 @@ use crate::limits::RETRY_AFTER_MAX;
 /// `delay_min * 2^failures`, of at most `delay_max`. So the first one is at least `delay_min`, and
 /// drains that failed together do not come back together. `random` is any number, evenly spread.
 #[must_use]
-pub(crate) fn delay(
-    failures: u64,
-    delay_min: Duration,
-    delay_max: Duration,
-    random: u64,
-) -> Duration {
+pub fn delay(failures: u64, delay_min: Duration, delay_max: Duration, random: u64) -> Duration {
     let doublings = u32::try_from(failures)
         .unwrap_or(u32::MAX)
         .min(DOUBLINGS_MAX);
@@ -28,7 +23,7 @@ pub(crate) fn delay(
 /// What a `Retry-After` asks for (RFC 9110, 10.2.3): seconds or a date, at most `RETRY_AFTER_MAX`;
 /// `None` when it is neither.
 #[must_use]
-pub(crate) fn retry_after(value: &str, now: UnixMicros) -> Option<Duration> {
+pub fn retry_after(value: &str, now: UnixMicros) -> Option<Duration> {
     let value = value.trim();
     let asked = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // Too many digits for a number are still a long time.

@@ -1,0 +1,173 @@
+//! The shipper: lines in, `POST /logs` requests to a router out.
+//!
+//! ```text
+//!   stdin, files, sockets ──line──► queue ──collector──► outbox ──sender──► router
+//!                            full: dropped (L12)     batch       2xx: delivered
+//!                                                                4xx: lost (L13)
+//! ```
+//! What log-shuttle does, in its words and headers, and what it lacks: a batch that was not taken is
+//! sent again with the same `Logplex-Frame-Id`, so that the router delivers it once.
+//!
+//! Order is kept by one connection with one request in flight. Requests pipelined on it could not be
+//! repeated in order: when the first of two is answered 503, the second is there already. So the
+//! next batch is collected and compressed while one is on its way, and that is all that overlaps.
+
+mod batch;
+mod book;
+mod collector;
+mod cut;
+mod frame;
+mod line;
+mod outbox;
+mod queue;
+mod reader;
+mod request;
+mod sender;
+mod split;
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::id::Secret;
+use crate::registry::DrainUrl;
+use crate::shutdown::Shutdown;
+use crate::sources::ship::book::Book;
+use crate::sources::ship::collector::Collector;
+use crate::sources::ship::outbox::Outbox;
+use crate::sources::ship::queue::Queue;
+use crate::sources::ship::sender::Sender;
+
+pub use line::Line;
+pub use queue::Intake;
+pub use reader::{Reading, WhenFull, read_lines};
+pub use split::{Split, Splitter};
+
+/// Where a shipper sends and how. Holds secrets: no `Debug`.
+pub struct ShipSettings {
+    /// The router's `POST /logs`; http or https. Its user and password, if it has them, are who
+    /// sends.
+    pub url: DrainUrl,
+    /// Sent instead of the URL's user and password.
+    pub bearer: Option<Secret>,
+    /// APP-NAME of the frames; where nothing else says who sends, `token` and this do.
+    pub app_name: String,
+    /// HOSTNAME of the frames.
+    pub hostname: String,
+    /// What stands in the place of MSGID; log-shuttle's `- -` is a nil MSGID and nil structured data.
+    pub msgid: String,
+    /// VERSION of the frames.
+    pub version: String,
+    /// Whether bodies are compressed.
+    pub is_gzip: bool,
+    /// Whether the router's certificate is taken unseen.
+    pub is_insecure: bool,
+    /// Lines of a batch.
+    pub batch_lines_max: usize,
+    /// How long a batch waits for more lines after its first.
+    pub wait: Duration,
+    /// For connecting, and from sending a request to the head of its answer.
+    pub timeout: Duration,
+    /// Tries after which a batch is lost; `None`: none is, as long as the shipper runs.
+    pub attempts_max: Option<NonZeroU64>,
+    /// Lines that wait to be put into a batch.
+    pub queue_lines_max: usize,
+    /// Longest text of a frame, in bytes.
+    pub line_bytes_max: usize,
+    /// How the parts of a longer one can be told.
+    pub split: Split,
+}
+
+/// What became of the lines. `delivered + dropped + lost + kept` is how many there were.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Report {
+    /// The router has them.
+    pub delivered: u64,
+    /// The queue was full, or closed: they were never in a batch.
+    pub dropped: u64,
+    /// The router refused them, or did not take them in time.
+    pub lost: u64,
+    /// They are on the disk, and the next shipper sends them.
+    pub spooled: u64,
+    /// Of the dropped ones, those that the router was not told of.
+    pub untold_dropped: u64,
+    /// Of the lost ones, those that the router was not told of.
+    pub untold_lost: u64,
+}
+
+/// The running shipper.
+pub struct Shipment {
+    queue: Arc<Queue>,
+    book: Arc<Book>,
+    deadline: watch::Sender<Option<Instant>>,
+    done: oneshot::Receiver<()>,
+}
+
+impl Shipment {
+    /// Takes no more lines, sends those that wait, at most for `grace`, and ends.
+    pub async fn finish(self, grace: Duration) -> Report {
+        self.deadline.send_replace(Some(clock::now() + grace));
+        self.queue.close();
+        // It ends without a word when its group was told to stop.
+        if self.done.await.is_err() { /* see above */ }
+        self.book.report()
+    }
+
+    /// What became of the lines so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.book.report()
+    }
+
+    /// Lines that wait to be put into a batch.
+    #[must_use]
+    pub fn queued_count(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+/// Starts the tasks that collect and send. Lines are put into the intake.
+#[must_use]
+pub fn start(settings: ShipSettings, shutdown: &Shutdown) -> (Intake, Shipment) {
+    let settings = Arc::new(settings);
+    let book = Arc::new(Book::default());
+    let queue = Arc::new(Queue::new(&settings));
+    let outbox = Arc::new(Outbox::default());
+    let (deadline, until) = watch::channel(None);
+    let (ended, done) = oneshot::channel();
+    let collector = Collector {
+        settings: Arc::clone(&settings),
+        queue: Arc::clone(&queue),
+        book: Arc::clone(&book),
+        outbox: Arc::clone(&outbox),
+    };
+    let sender = Sender::new(settings, outbox, Arc::clone(&book), until);
+    let asked = shutdown.clone();
+    shutdown.spawn(async move {
+        tokio::select! {
+            () = asked.requested() => {}
+            () = collector.run() => {}
+        }
+    });
+    let asked = shutdown.clone();
+    shutdown.spawn(async move {
+        tokio::select! {
+            () = asked.requested() => {}
+            () = Box::pin(sender.run()) => {}
+        }
+        // Nobody may be left who wants to know.
+        if ended.send(()).is_err() { /* see above */ }
+    });
+    let intake = Intake::new(Arc::clone(&queue), Arc::clone(&book));
+    let shipment = Shipment {
+        queue,
+        book,
+        deadline,
+        done,
+    };
+    (intake, shipment)
+}

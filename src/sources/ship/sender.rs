@@ -1,0 +1,213 @@
+//! Sends batches in order over one connection, each until the router has it or has refused it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::limits::{
+    SHIP_CONNECTION_AGE_MAX, SHIP_CONNECTION_IDLE_MAX, SHIP_RETRY_DELAY_MAX, SHIP_RETRY_DELAY_MIN,
+};
+use crate::net::backoff;
+use crate::net::client::HttpClient;
+use crate::net::connect::DenyRules;
+use crate::net::link::Destination;
+use crate::net::outcome::{Failure, Outcome};
+use crate::net::trust::{Trust, Trusts};
+use crate::sources::ship::ShipSettings;
+use crate::sources::ship::batch::Batch;
+use crate::sources::ship::book::Book;
+use crate::sources::ship::outbox::Outbox;
+use crate::sources::ship::request;
+
+/// The task between outbox and router.
+pub(crate) struct Sender {
+    settings: Arc<ShipSettings>,
+    outbox: Arc<Outbox>,
+    book: Arc<Book>,
+    /// When it has to be done; `None` while nobody asked it to end.
+    deadline: watch::Receiver<Option<Instant>>,
+    client: HttpClient,
+    trusts: Trusts,
+    /// Failures in a row, over all batches.
+    failures: u64,
+}
+
+impl Sender {
+    /// A sender without a connection.
+    pub(crate) fn new(
+        settings: Arc<ShipSettings>,
+        outbox: Arc<Outbox>,
+        book: Arc<Book>,
+        deadline: watch::Receiver<Option<Instant>>,
+    ) -> Self {
+        Self {
+            settings,
+            outbox,
+            book,
+            deadline,
+            client: HttpClient::default(),
+            trusts: Trusts::default(),
+            failures: 0,
+        }
+    }
+
+    /// Runs until there is no batch and none follows; then tells what is still untold.
+    pub(crate) async fn run(mut self) {
+        while let Some(batch) = self.next().await {
+            self.deliver(batch).await;
+        }
+        let last = Batch::new(&[], &self.settings, &self.book).await;
+        if !last.told.is_empty() {
+            self.deliver(last).await;
+        }
+    }
+
+    /// The next batch, with an eye on the idle connection.
+    async fn next(&mut self) -> Option<Batch> {
+        loop {
+            tokio::select! {
+                biased;
+                batch = self.outbox.next() => return batch,
+                () = self.client.expired(SHIP_CONNECTION_IDLE_MAX, SHIP_CONNECTION_AGE_MAX) => {}
+            }
+        }
+    }
+
+    /// Tries until the router has `batch`, has refused it, or time or tries are used up.
+    async fn deliver(&mut self, batch: Batch) {
+        let mut tries = 0;
+        loop {
+            let mut deadline = self.deadline.clone();
+            let outcome = tokio::select! {
+                biased;
+                () = over(&mut deadline) => None,
+                outcome = self.attempt(&batch) => Some(outcome),
+            };
+            tries += 1;
+            let (failure, retry_after) = match outcome {
+                None => {
+                    self.client.close();
+                    return self.lose(&batch);
+                }
+                Some(Outcome::Confirmed { .. }) => return self.confirm(&batch),
+                Some(Outcome::Refused { status, said }) => {
+                    let (lost, said) = (batch.lines, said.trim());
+                    warn!(status, said, lost, "the router refused a batch");
+                    return self.lose(&batch);
+                }
+                Some(Outcome::Stale) => (Failure::Closed, None),
+                Some(Outcome::Retry {
+                    failure,
+                    retry_after,
+                }) => (failure, retry_after),
+            };
+            self.client.close();
+            self.failures += 1;
+            let is_last = self
+                .settings
+                .attempts_max
+                .is_some_and(|max| max.get() <= tries);
+            self.tell_failure(&failure, is_last.then_some(batch.lines));
+            if is_last || !self.back_off(retry_after).await {
+                return self.lose(&batch);
+            }
+        }
+    }
+
+    /// One try; a kept connection that was dead already is replaced once.
+    async fn attempt(&mut self, batch: &Batch) -> Outcome {
+        if self.client.is_over(SHIP_CONNECTION_AGE_MAX) {
+            self.client.close();
+        }
+        for _ in 0..2 {
+            if !self.client.is_connected() {
+                let to = destination(&self.settings);
+                if let Err(failure) = self.client.connect(to, &self.trusts).await {
+                    return failure.into();
+                }
+            }
+            let request = match request::of(batch, &self.settings) {
+                Ok(request) => request,
+                Err(error) => return Failure::Request(error).into(),
+            };
+            match self.client.send(request, self.settings.timeout).await {
+                Outcome::Stale => {}
+                outcome => return outcome,
+            }
+        }
+        Outcome::Stale
+    }
+
+    /// Waits before the next try; false when there is no time for one.
+    async fn back_off(&mut self, retry_after: Option<Duration>) -> bool {
+        let delay = backoff::delay(
+            self.failures,
+            SHIP_RETRY_DELAY_MIN,
+            SHIP_RETRY_DELAY_MAX,
+            // Without chance the longest wait is taken: only the spread is lost.
+            getrandom::u64().unwrap_or(u64::MAX),
+        )
+        .max(retry_after.unwrap_or_default());
+        let due = clock::now() + delay;
+        tokio::select! {
+            biased;
+            () = over(&mut self.deadline) => false,
+            () = sleep_until(due) => true,
+        }
+    }
+
+    fn confirm(&mut self, batch: &Batch) {
+        if 0 < self.failures {
+            info!("the router takes batches again");
+        }
+        self.failures = 0;
+        self.book.deliver(batch.lines);
+    }
+
+    fn lose(&self, batch: &Batch) {
+        self.book.lose(batch.lines, batch.told, clock::wall());
+    }
+
+    fn tell_failure(&self, failure: &Failure, lost: Option<u64>) {
+        let url = self.settings.url.redacted();
+        match lost {
+            Some(lost) => warn!(%url, error = %failure, lost, "a batch was given up"),
+            // One line for a trouble, however long it lasts.
+            None if self.failures == 1 => {
+                warn!(%url, error = %failure, "the router did not take a batch, trying again");
+            }
+            None => {}
+        }
+    }
+}
+
+/// Ends when the deadline has come; never, as long as there is none. Cancel safe.
+async fn over(deadline: &mut watch::Receiver<Option<Instant>>) {
+    loop {
+        let due = *deadline.borrow_and_update();
+        match due {
+            Some(due) => return sleep_until(due).await,
+            // Without the shipment nobody can ask it to end.
+            None if deadline.changed().await.is_err() => std::future::pending().await,
+            None => {}
+        }
+    }
+}
+
+fn destination(settings: &ShipSettings) -> Destination<'_> {
+    let trust = Trust {
+        is_insecure: settings.is_insecure || settings.url.is_insecure(),
+        ..Trust::default()
+    };
+    Destination {
+        host: settings.url.host(),
+        port: settings.url.port(),
+        rules: DenyRules::default(),
+        trust: settings.url.scheme().has_tls().then_some(trust),
+        connect_timeout: settings.timeout,
+    }
+}

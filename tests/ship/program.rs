@@ -1,0 +1,90 @@
+//! The program under test, fed and watched.
+
+use std::process::Stdio;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Child;
+use tokio::process::ChildStdin;
+use tokio::process::Command;
+
+use crate::support::PATIENCE;
+use crate::support::Router;
+
+/// A running `logboom ship`.
+pub(crate) struct Ship {
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; `None`: a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it said.
+    pub(crate) stderr: String,
+}
+
+/// `http://token:TOKEN@ADDRESS/logs`.
+pub(crate) fn logs_url(router: &Router, token: &str) -> String {
+    format!("http://token:{token}@{}/logs", router.http)
+}
+
+impl Ship {
+    /// Starts one that ships to `url`, with these flags more.
+    pub(crate) fn start(url: &str, flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_logboom"))
+            .arg("ship")
+            .args(flags)
+            .env_clear()
+            .env("LOGS_URL", url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        Self { child, stdin }
+    }
+
+    /// Writes to its stdin.
+    pub(crate) async fn write(&mut self, text: impl AsRef<[u8]>) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_ref()).await.unwrap();
+        stdin.flush().await.unwrap();
+    }
+
+    /// Ends its stdin.
+    pub(crate) fn close(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let mut stderr = String::new();
+        let said = self.child.stderr.take();
+        let end = async {
+            let code = self.child.wait().await.unwrap().code();
+            said.unwrap().read_to_string(&mut stderr).await.unwrap();
+            code
+        };
+        let code = tokio::time::timeout(PATIENCE, end).await.unwrap();
+        Ended { code, stderr }
+    }
+
+    /// Ends its stdin and waits for its end, which must be good and silent.
+    pub(crate) async fn done(mut self) {
+        self.close();
+        let ended = self.ended().await;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    }
+}
+
+/// Ships `text`; the end must be good and silent.
+pub(crate) async fn ship(url: &str, flags: &[&str], text: impl AsRef<[u8]>) {
+    let mut ship = Ship::start(url, flags);
+    ship.write(text).await;
+    ship.done().await;
+}
