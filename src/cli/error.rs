@@ -6,6 +6,7 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
 use crate::sources::postgres::receive::ReceiveError;
+use crate::sources::postgres::setup::SetupError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,9 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The server was not set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// Neither logs nor samples are wanted.
     #[error("--no-logs and --no-metrics leave nothing to do; leave one out")]
     NothingToDo,

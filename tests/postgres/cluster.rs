@@ -205,6 +205,14 @@ impl Cluster {
         self.folder.path().join("data")
     }
 
+    /// Gives a file to the server's user, and to nobody else.
+    pub(crate) fn own(&self, path: &Path) {
+        if is_root() {
+            chown(path, Some(id("-u")), Some(id("-g"))).unwrap();
+        }
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
     /// Its port.
     pub(crate) fn port(&self) -> u16 {
         self.port

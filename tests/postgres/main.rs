@@ -10,5 +10,7 @@
 mod support;
 
 mod cluster;
+mod faults;
 mod logs;
+mod metrics;
 mod program;

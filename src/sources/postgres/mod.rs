@@ -19,6 +19,7 @@ pub mod reader;
 pub mod readings;
 pub mod receive;
 mod row;
+pub mod setup;
 pub mod shape;
 pub mod syslog;
 pub mod url;
