@@ -363,5 +363,12 @@ pub const SHIP_RETRY_DELAY_MAX: Duration = Duration::from_secs(15);
 /// One read of what a shipper reads lines from.
 pub const SHIP_READ_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest whole frame that a shipper is given (`--input-format rfc5424`, a socket): what routers
+/// keep of one unless they are told otherwise.
+pub const SHIP_FRAME_BYTES_MAX: usize = FRAME_BYTES_DEFAULT;
+
+/// Smallest `--spool-bytes-max`: some batches of the greatest size.
+pub const SHIP_SPOOL_BYTES_LIMIT_MIN: u64 = 4 * 1024 * 1024;
+
 // A batch ends with one line more than its bytes allow.
 const _: () = assert!(SHIP_BATCH_BYTES_MAX + FRAME_BYTES_LIMIT <= LOGS_BODY_BYTES_MAX);

@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::config::Problem;
 use crate::sources::postgres::receive::ReceiveError;
 use crate::sources::postgres::setup::SetupError;
+use crate::sources::ship::SpoolError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,9 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The credential given is none.
     #[error("the credential from {origin} is none ({problem}); it must be ID:SECRET")]
     BadCredential {

@@ -40,7 +40,7 @@ where
     let report = runtime.block_on(async {
         let mut stop = Stop::new().map_err(CliError::Runtime)?;
         let shipping = Shutdown::new();
-        let (intake, shipment) = ship::start(settings, &shipping);
+        let (intake, shipment) = ship::start(settings, &shipping)?;
         let feeding = Shutdown::new();
         let (outlet, marks) = Outlet::start(intake, &feeding);
         let producers = Shutdown::new();

@@ -67,21 +67,53 @@ async fn messages(router: &Router, channel: &str, pid: i32) -> Vec<String> {
     found
 }
 
+/// The formats of files.
+const FORMATS: [&str; 3] = ["jsonlog", "csvlog", "stderr"];
+
+/// A program for each format of files, to a channel of that name.
+async fn start_formats(router: &Router, cluster: &Cluster) -> Vec<Program> {
+    let log = cluster.data().join("log");
+    let mut programs = Vec::new();
+    for format in FORMATS {
+        let token = router.channel(format).await;
+        let flags = [
+            "--no-metrics",
+            "--from-start",
+            "--log-directory",
+            log.to_str().unwrap(),
+            "--log-format",
+            format,
+            "--log-line-prefix",
+            HEROKU_PREFIX,
+        ];
+        let mut program = Program::start(router, &token, "", &flags);
+        program.says("reading another file").await;
+        programs.push(program);
+    }
+    programs
+}
+
+/// One session that does it all; gives its process.
+async fn session(cluster: &Cluster) -> i32 {
+    let client = cluster.client("postgres").await;
+    let asked = client.query_one("select pg_backend_pid()", &[]).await;
+    let long = long_statements();
+    let statements = STATEMENTS.iter().copied();
+    for statement in statements.chain(long.iter().map(String::as_str)) {
+        // Most fail, and are meant to.
+        drop(client.simple_query(statement).await);
+    }
+    asked.unwrap().get(0)
+}
+
 #[tokio::test]
 async fn every_format_says_what_the_servers_own_syslog_says() {
     let folder = cluster::folder();
     let socket = folder.path().join("log");
     let router = Router::start().await;
-    let mut tokens = Vec::new();
-    for channel in ["syslog", "jsonlog", "csvlog", "stderr"] {
-        tokens.push(router.channel(channel).await);
-    }
-    let syslog = Program::start(
-        &router,
-        &tokens[0],
-        "",
-        &["--no-metrics", "--syslog-unix", socket.to_str().unwrap()],
-    );
+    let token = router.channel("syslog").await;
+    let flags = ["--no-metrics", "--syslog-unix", socket.to_str().unwrap()];
+    let syslog = Program::start(&router, &token, "", &flags);
     until("the socket", || socket.exists().then_some(())).await;
     let configuration = format!(
         "logging_collector = on\nlog_destination = 'jsonlog, csvlog, stderr, syslog'\n\
@@ -89,70 +121,32 @@ async fn every_format_says_what_the_servers_own_syslog_says() {
          log_line_prefix = '{HEROKU_PREFIX}'\n"
     );
     let cluster = Cluster::start_with_dev_log(&configuration, &socket).await;
-    let log = cluster.data().join("log");
-    let mut others: Vec<Program> = ["jsonlog", "csvlog", "stderr"]
-        .into_iter()
-        .zip(&tokens[1..])
-        .map(|(format, token)| {
-            let flags = [
-                "--no-metrics",
-                "--from-start",
-                "--log-directory",
-                log.to_str().unwrap(),
-                "--log-format",
-                format,
-                "--log-line-prefix",
-                HEROKU_PREFIX,
-            ];
-            Program::start(&router, token, "", &flags)
-        })
-        .collect();
-    for program in &mut others {
-        program.says("reading another file").await;
-    }
+    let others = start_formats(&router, &cluster).await;
     cluster
         .execute("create table items (id int primary key)")
         .await;
-
-    let client = cluster.client("postgres").await;
-    let pid: i32 = client
-        .query_one("select pg_backend_pid()", &[])
-        .await
-        .unwrap()
-        .get(0);
-    let long = long_statements();
-    for statement in STATEMENTS
-        .iter()
-        .copied()
-        .chain(long.iter().map(String::as_str))
-    {
-        // Most fail, and are meant to.
-        drop(client.simple_query(statement).await);
-    }
-    drop(client);
+    let pid = session(&cluster).await;
     let is_over = |messages: &[String]| messages.iter().any(|m| m.contains("disconnection"));
     until_async("the session's end", async || {
-        for channel in ["syslog", "jsonlog", "csvlog", "stderr"] {
-            if !is_over(&messages(&router, channel, pid).await) {
-                return false;
-            }
+        let mut all_over = true;
+        for channel in FORMATS.into_iter().chain(["syslog"]) {
+            all_over &= is_over(&messages(&router, channel, pid).await);
         }
-        true
+        all_over
     })
     .await;
     let expected = messages(&router, "syslog", pid).await;
     assert!(40 < expected.len(), "{expected:#?}");
-    for channel in ["jsonlog", "csvlog", "stderr"] {
+    for channel in FORMATS {
         let found = messages(&router, channel, pid).await;
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(found, expected, "{channel}");
         }
         assert_eq!(found.len(), expected.len(), "{channel}");
     }
-    for program in others {
+    for program in others.into_iter().chain([syslog]) {
         program.done().await;
     }
-    syslog.done().await;
 }
 
 /// Counts events whose message is `mark N`; they must be there once each, in order.

@@ -9,5 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 mod basics;
 mod program;
+mod proxy;
+mod spool;

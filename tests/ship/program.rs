@@ -2,9 +2,14 @@
 
 use std::process::Stdio;
 
+use std::net::SocketAddr;
+
+use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::io::BufReader;
 use tokio::process::Child;
+use tokio::process::ChildStderr;
 use tokio::process::ChildStdin;
 use tokio::process::Command;
 
@@ -15,6 +20,8 @@ use crate::support::Router;
 pub(crate) struct Ship {
     child: Child,
     stdin: Option<ChildStdin>,
+    stderr: BufReader<ChildStderr>,
+    said: String,
 }
 
 /// How it ended.
@@ -46,7 +53,13 @@ impl Ship {
             .spawn()
             .unwrap();
         let stdin = child.stdin.take();
-        Self { child, stdin }
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self {
+            child,
+            stdin,
+            stderr,
+            said: String::new(),
+        }
     }
 
     /// Writes to its stdin.
@@ -61,17 +74,37 @@ impl Ship {
         self.stdin = None;
     }
 
+    /// Sends it a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let status = std::process::Command::new("kill")
+            .args(["-s", name, &pid])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits until it has said `what` on stderr.
+    pub(crate) async fn said(&mut self, what: &str) {
+        let reading = async {
+            while !self.said.contains(what) {
+                let count = self.stderr.read_line(&mut self.said).await.unwrap();
+                assert!(0 < count, "it ended without {what:?}: {}", self.said);
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(mut self) -> Ended {
-        let mut stderr = String::new();
-        let said = self.child.stderr.take();
         let end = async {
-            let code = self.child.wait().await.unwrap().code();
-            said.unwrap().read_to_string(&mut stderr).await.unwrap();
-            code
+            self.stderr.read_to_string(&mut self.said).await.unwrap();
+            self.child.wait().await.unwrap().code()
         };
         let code = tokio::time::timeout(PATIENCE, end).await.unwrap();
-        Ended { code, stderr }
+        Ended {
+            code,
+            stderr: self.said,
+        }
     }
 
     /// Ends its stdin and waits for its end, which must be good and silent.
@@ -80,6 +113,12 @@ impl Ship {
         let ended = self.ended().await;
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     }
+}
+
+/// An address at which nobody listens. Somebody else may take it first, then the test fails.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
 }
 
 /// Ships `text`; the end must be good and silent.

@@ -78,8 +78,8 @@ pub(crate) struct Postgres {
     /// Begin with the oldest log file instead of what is written from now on
     #[arg(long)]
     from_start: bool,
-    /// File that remembers how far the log files were delivered
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_logs", "syslog_unix", "syslog_udp"])]
+    /// File that remembers how far the log files were delivered: they are what waits, without a spool
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_logs", "syslog_unix", "syslog_udp", "spool"])]
     state: Option<PathBuf>,
     /// Receive syslog at this path instead of reading files; Postgres sends to /dev/log only
     #[arg(long, value_name = "PATH", conflicts_with = "syslog_udp")]

@@ -1,6 +1,7 @@
 //! Flags of whatever ships lines to a router: `ship` itself and the commands that send through it.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,10 +19,12 @@ use crate::limits::SHIP_BACK_BUFF_LIMIT;
 use crate::limits::SHIP_BATCH_LINES_LIMIT;
 use crate::limits::SHIP_LINE_BYTES_LIMIT;
 use crate::limits::SHIP_LINE_BYTES_LIMIT_MIN;
+use crate::limits::SHIP_SPOOL_BYTES_LIMIT_MIN;
 use crate::registry::DrainUrl;
 use crate::registry::DrainUrlError;
 use crate::sources::ship::ShipSettings;
 use crate::sources::ship::Split;
+use crate::sources::ship::SpoolSettings;
 use crate::sources::ship::WhenFull;
 
 /// Where lines are shipped to, and how.
@@ -86,6 +89,13 @@ pub(crate) struct ShipFlags {
     /// How long what waits may take at the end
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     grace: Duration,
+    /// Folder in which batches wait until the router has them: they survive the end of this program,
+    /// however it comes, and an outage of the router. One shipper for each folder
+    #[arg(long, value_name = "DIR", conflicts_with = "max_attempts")]
+    spool: Option<PathBuf>,
+    /// Size of all files of the spool; above it the oldest go, or with --block the writer waits
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = spool_bytes, requires = "spool")]
+    spool_bytes_max: u64,
     /// Say more on stderr
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -111,6 +121,11 @@ impl ShipFlags {
             queue_lines_max: self.back_buff.saturating_mul(self.batch_size),
             line_bytes_max: self.max_line_length,
             split: self.split(),
+            spool: self.spool.as_ref().map(|path| SpoolSettings {
+                path: path.clone(),
+                bytes_max: self.spool_bytes_max,
+                when_full: self.when_full(),
+            }),
         })
     }
 
@@ -234,6 +249,16 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
         Ok(found) if day < found => Err("it must be at most 1d".to_owned()),
         Ok(found) => Ok(found),
         Err(problem) => Err(format!("{problem}; a time is such as 250ms, 5s or 2m")),
+    }
+}
+
+fn spool_bytes(text: &str) -> Result<u64, String> {
+    match config::bytes(text) {
+        Ok(found) if found < SHIP_SPOOL_BYTES_LIMIT_MIN => {
+            Err("it must be at least 4MiB".to_owned())
+        }
+        Ok(found) => Ok(found),
+        Err(problem) => Err(format!("{problem}; a size is such as 64MiB or 1GiB")),
     }
 }
 

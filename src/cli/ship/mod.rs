@@ -19,6 +19,7 @@ use crate::config::Environment;
 use crate::limits::PRI_MAX;
 use crate::shutdown::Shutdown;
 use crate::sources::ship;
+use crate::sources::ship::Format;
 use crate::sources::ship::Intake;
 use crate::sources::ship::Reading;
 use crate::sources::ship::Report;
@@ -46,7 +47,7 @@ pub(crate) fn run(given: &Ship, environment: &Environment) -> Result<ExitCode, C
     let report = runtime.block_on(async {
         let mut stop = Stop::new().map_err(CliError::Runtime)?;
         let shutdown = Shutdown::new();
-        let (intake, shipment) = ship::start(settings, &shutdown);
+        let (intake, shipment) = ship::start(settings, &shutdown)?;
         tokio::select! {
             () = stop.asked() => {}
             read = read(given, &intake) => {
@@ -74,6 +75,8 @@ async fn read(given: &Ship, intake: &Intake) -> std::io::Result<()> {
         procid: Arc::from(given.procid.as_str()),
         when_full: flags.when_full(),
         splitter: Splitter::new(flags.line_bytes_max(), flags.split()),
+        format: Format::Raw,
+        join: None,
     };
     ship::read_lines(tokio::io::stdin(), &reading, intake).await
 }

@@ -196,7 +196,9 @@ mod tests {
     #[test]
     fn urls_say_who_asks_where_and_how() {
         let check = |text: &str, user: &str, place: &str, database: &str| {
-            let url = DatabaseUrl::parse(text).ok().expect(text);
+            let Ok(url) = DatabaseUrl::parse(text) else {
+                panic!("{text}");
+            };
             assert_eq!((url.user(), url.database()), (user, database), "{text}");
             assert_eq!(url.place(), place, "{text}");
         };

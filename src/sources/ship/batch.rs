@@ -12,6 +12,7 @@ use crate::sources::ship::frame::Writer;
 use crate::sources::ship::line::Item;
 
 /// Lines on their way, with the losses announced in front of them. Holds a secret: no `Debug`.
+#[derive(Clone)]
 pub(crate) struct Batch {
     pub(crate) id: FrameId,
     /// Octet-counted frames, compressed when `is_gzip`.
@@ -40,7 +41,7 @@ impl Batch {
         let mut writer = Writer::new(settings, app_name);
         writer.announce(told, clock::wall());
         for item in items {
-            writer.item(item);
+            writer.body(&item.body);
         }
         let (body, frames) = writer.finish();
         let mut batch = Self {

@@ -82,6 +82,11 @@ impl Book {
         };
     }
 
+    /// `lines` are on the disk at the end.
+    pub(crate) fn spool(&self, lines: u64) {
+        self.lock().spooled += lines;
+    }
+
     /// What is to be announced; from now on it is the batch's.
     pub(crate) fn take_untold(&self) -> Losses {
         std::mem::take(&mut self.lock().untold)

@@ -27,7 +27,7 @@ impl Collector {
             }
             let items = self.queue.take();
             let batch = Batch::new(&items, &self.settings, &self.book).await;
-            self.outbox.put(batch);
+            self.outbox.put(batch).await;
         }
         self.outbox.close();
     }

@@ -6,7 +6,7 @@ use crate::clock::UnixMicros;
 use crate::limits::PROCID_BYTES_MAX;
 use crate::sources::ship::ShipSettings;
 use crate::sources::ship::book::{Loss, Losses};
-use crate::sources::ship::line::{Item, Line};
+use crate::sources::ship::line::{Body, Line};
 use crate::sources::ship::split::{Split, Splitter};
 use crate::syslog::encode::NOTICE_PRI;
 use crate::syslog::message::{NO_TIME_TEXT, Pri};
@@ -55,11 +55,11 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Writes `item` as a frame, or as several when its text is too long for one.
-    pub(crate) fn item(&mut self, item: &Item) {
-        match item {
-            Item::Line(line) => self.line(line),
-            Item::Frame(frame) => {
+    /// Writes `body` as a frame, or as several when its text is too long for one.
+    pub(crate) fn body(&mut self, body: &Body) {
+        match body {
+            Body::Line(line) => self.line(line),
+            Body::Frame(frame) => {
                 self.header.clear();
                 self.end(frame, self.line_end(frame));
             }
@@ -135,3 +135,148 @@ const NOTICE_HOSTNAME: &str = "heroku";
 
 /// PROCID of notices.
 const NOTICE_PROCID: &str = "log-shuttle";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::Value;
+
+    use crate::clock;
+    use crate::registry::DrainUrl;
+    use crate::sources::ship::lines::{Lines, Now};
+    use crate::sources::ship::reader::{Format, Reading, WhenFull};
+    use std::time::Duration;
+
+    fn bytes(value: &Value, name: &str) -> Vec<u8> {
+        match value[name].as_str() {
+            Some(text) => text.as_bytes().to_vec(),
+            None => {
+                let encoded = value[format!("{name}_base64")].as_str().unwrap();
+                STANDARD.decode(encoded).unwrap()
+            }
+        }
+    }
+
+    fn settings(config: &Value, line_bytes_max: usize) -> ShipSettings {
+        let text = |name: &str| config[name].as_str().unwrap().to_owned();
+        ShipSettings {
+            url: DrainUrl::parse("http://h/logs").unwrap(),
+            bearer: None,
+            app_name: text("appname"),
+            hostname: text("hostname"),
+            msgid: text("msgid"),
+            version: text("version"),
+            is_gzip: false,
+            is_insecure: false,
+            batch_lines_max: 500,
+            wait: Duration::ZERO,
+            timeout: Duration::ZERO,
+            attempts_max: None,
+            queue_lines_max: 500,
+            line_bytes_max,
+            split: Split::Plain,
+            spool: None,
+        }
+    }
+
+    /// 2013-11-04T21:31:32.125756Z
+    const LINE_TIME: UnixMicros = UnixMicros::new(1_383_600_692_125_756);
+
+    /// The time at which the notice in `body` was written.
+    fn notice_time(body: &[u8]) -> UnixMicros {
+        let text = std::str::from_utf8(body).unwrap();
+        let time = text.split(' ').nth(2).unwrap();
+        let format = &time::format_description::well_known::Rfc3339;
+        let time = time::OffsetDateTime::parse(time, format).unwrap();
+        UnixMicros::new(u64::try_from(time.unix_timestamp_nanos() / 1_000).unwrap())
+    }
+
+    fn check(case: &Value) {
+        let config = &case["config"];
+        let line_bytes_max = usize::try_from(case["max_line_length"].as_u64().unwrap()).unwrap();
+        let settings = settings(config, line_bytes_max);
+        let format = match case["input_format"].as_str().unwrap() {
+            "raw" => Format::Raw,
+            "rfc5424" => Format::Rfc5424,
+            "length_prefixed_rfc5424" => Format::LengthPrefixed,
+            other => panic!("{other}"),
+        };
+        let reading = Reading {
+            pri: Pri::or_default(config["prival"].as_str().unwrap().parse().unwrap()),
+            procid: Arc::from(config["procid"].as_str().unwrap()),
+            when_full: WhenFull::Drop,
+            splitter: Splitter::new(line_bytes_max, Split::Plain),
+            format,
+            join: None,
+        };
+        let count = |name: &str| {
+            let count = case["headers"][name].as_str();
+            count.map_or(0, |count| count.parse().unwrap())
+        };
+        let loss = |name: &str| Loss {
+            lines: count(name),
+            since: LINE_TIME,
+        };
+        let losses = Losses {
+            dropped: loss("Logplex-Drop-Count"),
+            lost: loss("Logplex-Lost-Count"),
+        };
+        let expected = bytes(case, "body");
+        let mut writer = Writer::new(&settings, &settings.app_name);
+        if !losses.is_empty() {
+            writer.announce(losses, notice_time(&expected));
+        }
+        let now = Now {
+            wall: LINE_TIME,
+            instant: clock::now(),
+        };
+        let mut lines = Lines::new(reading, 0);
+        let source: Vec<u8> = case["lines"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|line| bytes(line, "line"))
+            .collect();
+        let mut bodies = lines.feed(&source, now).bodies;
+        bodies.extend(lines.end(now).bodies);
+        for (body, _) in &bodies {
+            writer.body(body);
+        }
+        let (body, frames) = writer.finish();
+        let name = &case["name"];
+        assert_eq!(
+            String::from_utf8_lossy(&body),
+            String::from_utf8_lossy(&expected),
+            "{name}"
+        );
+        assert!(body == expected, "{name}");
+        assert_eq!(frames, count("Logplex-Msg-Count"), "{name}");
+    }
+
+    #[test]
+    fn frames_are_log_shuttles() {
+        let vectors = include_str!("../../../tests/vectors/log_shuttle_frames.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 14);
+        cases.iter().for_each(check);
+    }
+
+    #[test]
+    fn a_procid_is_one_field_whatever_it_was() {
+        let check = |procid: &str, expected: &str| {
+            let mut out = Vec::new();
+            push_field(&mut out, procid);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check("web.1", "web.1");
+        check("", "-");
+        check("my prog\n", "my_prog_");
+        check("é", "__");
+        check(&"x".repeat(300), &"x".repeat(PROCID_BYTES_MAX));
+    }
+}

@@ -24,28 +24,33 @@ pub struct Line {
     pub text: Bytes,
 }
 
-/// What lies in the queue.
-pub(crate) enum Item {
-    /// A line that a frame is made of.
+/// What frames are made of.
+pub(crate) enum Body {
+    /// A line.
     Line(Line),
     /// A frame as it is to be sent, but for its count.
     Frame(Bytes),
 }
 
+/// What lies in the queue.
+pub(crate) struct Item {
+    pub(crate) body: Body,
+}
+
 impl Item {
     /// Under whose name it is sent; `None`: the settings say.
     pub(crate) fn token(&self) -> Option<&Token> {
-        match self {
-            Self::Line(line) => line.token.as_ref(),
-            Self::Frame(_) => None,
+        match &self.body {
+            Body::Line(line) => line.token.as_ref(),
+            Body::Frame(_) => None,
         }
     }
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        let text = match self {
-            Self::Line(line) => &line.text,
-            Self::Frame(frame) => frame,
+        let text = match &self.body {
+            Body::Line(line) => &line.text,
+            Body::Frame(frame) => frame,
         };
         size_of::<Self>() + text.len()
     }

@@ -6,7 +6,8 @@
 //!                                                                4xx: lost (L13)
 //! ```
 //! What log-shuttle does, in its words and headers, and what it lacks: a batch that was not taken is
-//! sent again with the same `Logplex-Frame-Id`, so that the router delivers it once.
+//! sent again with the same `Logplex-Frame-Id`, so that the router delivers it once; with a spool it
+//! waits on the disk.
 //!
 //! Order is kept by one connection with one request in flight. Requests pipelined on it could not be
 //! repeated in order: when the first of two is answered 503, the second is there already. So the
@@ -17,13 +18,17 @@ mod book;
 mod collector;
 mod cut;
 mod frame;
+mod join;
 mod line;
+mod lines;
 mod outbox;
 mod queue;
 mod reader;
 mod request;
 mod sender;
+mod slot;
 mod split;
+mod spool;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -41,11 +46,19 @@ use crate::sources::ship::collector::Collector;
 use crate::sources::ship::outbox::Outbox;
 use crate::sources::ship::queue::Queue;
 use crate::sources::ship::sender::Sender;
+use crate::sources::ship::slot::Slot;
+use crate::sources::ship::spool::Spool;
 
+pub use join::{Join, JoinRule};
 pub use line::Line;
+#[cfg(any(test, fuzzing))]
+pub use lines::fuzz_lines;
 pub use queue::Intake;
-pub use reader::{Reading, WhenFull, read_lines};
+pub use reader::{Format, Reading, WhenFull, read_lines};
 pub use split::{Split, Splitter};
+#[cfg(any(test, fuzzing))]
+pub use spool::fuzz_spool_file;
+pub use spool::{SpoolError, SpoolSettings};
 
 /// Where a shipper sends and how. Holds secrets: no `Debug`.
 pub struct ShipSettings {
@@ -72,7 +85,8 @@ pub struct ShipSettings {
     pub wait: Duration,
     /// For connecting, and from sending a request to the head of its answer.
     pub timeout: Duration,
-    /// Tries after which a batch is lost; `None`: none is, as long as the shipper runs.
+    /// Tries after which a batch is lost; `None`: none is, as long as the shipper runs. Of no
+    /// meaning with a spool.
     pub attempts_max: Option<NonZeroU64>,
     /// Lines that wait to be put into a batch.
     pub queue_lines_max: usize,
@@ -80,9 +94,12 @@ pub struct ShipSettings {
     pub line_bytes_max: usize,
     /// How the parts of a longer one can be told.
     pub split: Split,
+    /// Where batches are kept until the router has them; `None`: in memory.
+    pub spool: Option<SpoolSettings>,
 }
 
-/// What became of the lines. `delivered + dropped + lost + kept` is how many there were.
+/// What became of the lines. `delivered + dropped + lost + spooled` is how many there were, those
+/// among them that an earlier shipper had left in the spool.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Report {
     /// The router has them.
@@ -130,13 +147,22 @@ impl Shipment {
     }
 }
 
-/// Starts the tasks that collect and send. Lines are put into the intake.
-#[must_use]
-pub fn start(settings: ShipSettings, shutdown: &Shutdown) -> (Intake, Shipment) {
-    let settings = Arc::new(settings);
+/// Starts the tasks that collect and send. Lines are put into the intake. Reads what a spool holds,
+/// which blocks.
+///
+/// # Errors
+/// `SpoolError`: the spool cannot be used.
+pub fn start(
+    settings: ShipSettings,
+    shutdown: &Shutdown,
+) -> Result<(Intake, Shipment), SpoolError> {
     let book = Arc::new(Book::default());
+    let outbox = Arc::new(match settings.spool.clone() {
+        None => Outbox::Memory(Slot::new(Arc::clone(&book))),
+        Some(spool) => Outbox::Disk(Spool::open(spool, Arc::clone(&book))?),
+    });
+    let settings = Arc::new(settings);
     let queue = Arc::new(Queue::new(&settings));
-    let outbox = Arc::new(Outbox::default());
     let (deadline, until) = watch::channel(None);
     let (ended, done) = oneshot::channel();
     let collector = Collector {
@@ -169,5 +195,5 @@ pub fn start(settings: ShipSettings, shutdown: &Shutdown) -> (Intake, Shipment) 
         deadline,
         done,
     };
-    (intake, shipment)
+    Ok((intake, shipment))
 }

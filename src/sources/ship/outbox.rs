@@ -1,64 +1,98 @@
-//! Batches between collector and sender.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
+//! Batches between collector and sender: one in memory, or as many as the disk may hold.
 
 use crate::sources::ship::batch::Batch;
+use crate::sources::ship::slot::Slot;
+use crate::sources::ship::spool::Spool;
 
-/// Room for one batch: it is made while another is on its way.
-#[derive(Default)]
-pub(crate) struct Outbox {
-    state: Mutex<State>,
-    filled: Notify,
-    emptied: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    batch: Option<Batch>,
-    is_closed: bool,
+/// Where batches wait. One collector puts, one sender takes.
+pub(crate) enum Outbox {
+    Memory(Slot),
+    Disk(Spool),
 }
 
 impl Outbox {
-    /// Waits until a batch can be put. For one waiter. Cancel safe.
+    /// Waits until a batch may be put. Cancel safe.
     pub(crate) async fn room(&self) {
-        while self.lock().batch.is_some() {
-            self.emptied.notified().await;
+        match self {
+            Self::Memory(slot) => slot.room().await,
+            Self::Disk(spool) => spool.room().await,
         }
     }
 
     /// Puts a batch where there is room.
-    pub(crate) fn put(&self, batch: Batch) {
-        let old = self.lock().batch.replace(batch);
-        debug_assert!(old.is_none(), "the collector waited for room");
-        self.filled.notify_one();
+    pub(crate) async fn put(&self, batch: Batch) {
+        match self {
+            Self::Memory(slot) => slot.put(batch),
+            Self::Disk(spool) => spool.put(batch).await,
+        }
     }
 
     /// No batch follows.
     pub(crate) fn close(&self) {
-        self.lock().is_closed = true;
-        self.filled.notify_one();
-    }
-
-    /// The next batch; `None` when there is none and none follows. For one waiter. Cancel safe.
-    pub(crate) async fn next(&self) -> Option<Batch> {
-        loop {
-            {
-                let mut state = self.lock();
-                if let Some(batch) = state.batch.take() {
-                    self.emptied.notify_one();
-                    return Some(batch);
-                }
-                if state.is_closed {
-                    return None;
-                }
-            }
-            self.filled.notified().await;
+        match self {
+            Self::Memory(slot) => slot.close(),
+            Self::Disk(spool) => spool.close(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until there is a batch, or none follows. Cancel safe.
+    pub(crate) async fn ready(&self) {
+        match self {
+            Self::Memory(slot) => slot.ready().await,
+            Self::Disk(spool) => spool.ready().await,
+        }
+    }
+
+    /// The oldest batch; on the disk it stays until it is settled. `None` when there is none now.
+    pub(crate) async fn take(&self) -> Option<Batch> {
+        match self {
+            Self::Memory(slot) => slot.take(),
+            Self::Disk(spool) => spool.take().await,
+        }
+    }
+
+    /// The router has the batch that was taken, or will never have it.
+    pub(crate) async fn settle(&self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Disk(spool) => spool.settle().await,
+        }
+    }
+
+    /// A try failed: what waits will wait for a while, and has to survive the machine, too.
+    pub(crate) async fn persist(&self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Disk(spool) => spool.persist().await,
+        }
+    }
+
+    /// The router takes batches again.
+    pub(crate) fn relax(&self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Disk(spool) => spool.relax(),
+        }
+    }
+
+    /// Waits until no batch follows. Those that come meanwhile wait on the disk; in memory they are
+    /// lost, and so is `taken`.
+    pub(crate) async fn give_up(&self, taken: Batch) {
+        match self {
+            Self::Memory(slot) => slot.give_up(taken).await,
+            Self::Disk(spool) => spool.closed().await,
+        }
+    }
+
+    /// Leaves `last`, which has no lines, and what is on the disk to the next shipper; says whether
+    /// there is one.
+    pub(crate) async fn leave(&self, last: Option<Batch>) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Disk(spool) => {
+                spool.leave(last).await;
+                true
+            }
+        }
     }
 }

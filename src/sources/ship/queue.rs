@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
@@ -12,7 +11,7 @@ use crate::clock;
 use crate::limits::{SHIP_BATCH_BYTES_MAX, SHIP_QUEUE_BYTES_MAX};
 use crate::sources::ship::ShipSettings;
 use crate::sources::ship::book::Book;
-use crate::sources::ship::line::{Item, Line};
+use crate::sources::ship::line::{Body, Item, Line};
 
 /// Where producers put lines; cheap to clone.
 #[derive(Clone)]
@@ -28,22 +27,17 @@ impl Intake {
 
     /// Never waits: a full queue drops the line and counts it (told as L12).
     pub fn offer(&self, line: Line) {
-        self.offer_item(Item::Line(line));
+        self.offer_item(Item {
+            body: Body::Line(line),
+        });
     }
 
     /// Waits for room. Dropped before its end, it has dropped the line, and counted it.
     pub async fn push(&self, line: Line) {
-        self.push_item(Item::Line(line)).await;
-    }
-
-    /// As `offer`, of a whole frame: header and text, as RFC 5424 has it.
-    pub fn offer_frame(&self, frame: Bytes) {
-        self.offer_item(Item::Frame(frame));
-    }
-
-    /// As `push`, of a whole frame.
-    pub async fn push_frame(&self, frame: Bytes) {
-        self.push_item(Item::Frame(frame)).await;
+        self.push_item(Item {
+            body: Body::Line(line),
+        })
+        .await;
     }
 
     /// Counts lines that could not be read: they are told like those of a full queue.
@@ -51,13 +45,13 @@ impl Intake {
         self.book.drop_lines(lines, clock::wall());
     }
 
-    fn offer_item(&self, item: Item) {
+    pub(crate) fn offer_item(&self, item: Item) {
         if self.queue.put(item).is_err() {
             self.count_dropped(1);
         }
     }
 
-    async fn push_item(&self, item: Item) {
+    pub(crate) async fn push_item(&self, item: Item) {
         let mut waiting = Waiting {
             item: Some(item),
             book: &self.book,

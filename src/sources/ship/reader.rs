@@ -4,11 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock;
 use crate::limits::SHIP_READ_BYTES_MAX;
-use crate::sources::ship::cut::{Cutter, Piece};
-use crate::sources::ship::line::Line;
+use crate::sources::ship::join::Join;
+use crate::sources::ship::line::Item;
+use crate::sources::ship::lines::{Fed, Lines, Now};
 use crate::sources::ship::queue::Intake;
 use crate::sources::ship::split::Splitter;
 use crate::syslog::message::Pri;
@@ -22,17 +24,34 @@ pub enum WhenFull {
     Block,
 }
 
+/// What is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// Lines of text: each is a message.
+    Raw,
+    /// Lines, each a whole message of RFC 5424.
+    Rfc5424,
+    /// Messages of RFC 5424, each behind its length.
+    LengthPrefixed,
+    /// What programs send to a local syslog.
+    Syslog,
+}
+
 /// How lines are read.
 #[derive(Clone)]
 pub struct Reading {
-    /// PRI of the lines.
+    /// PRI of the lines, where the format has none.
     pub pri: Pri,
-    /// PROCID of the lines.
+    /// PROCID of the lines; of `Syslog`, when it is not empty.
     pub procid: Arc<str>,
     /// What happens when the queue is full.
     pub when_full: WhenFull,
     /// Where long lines are cut.
     pub splitter: Splitter,
+    /// What is read.
+    pub format: Format,
+    /// Which lines are one message; of `Raw` only.
+    pub join: Option<Join>,
 }
 
 /// Reads lines until `source` ends and puts them into `intake`.
@@ -44,34 +63,53 @@ pub async fn read_lines(
     reading: &Reading,
     intake: &Intake,
 ) -> io::Result<()> {
-    let mut cutter = Cutter::new(reading.splitter);
+    let mut lines = Lines::new(reading.clone(), 0);
     let mut buffer = vec![0; SHIP_READ_BYTES_MAX];
     loop {
-        let count = source.read(&mut buffer).await?;
-        cutter.feed(buffer.get(..count).unwrap_or_default());
-        while let Some(piece) = cutter.next() {
-            give(piece, reading, intake).await;
-        }
-        if count == 0 {
-            break;
-        }
+        let read = tokio::select! {
+            read = source.read(&mut buffer) => Some(read),
+            () = until(lines.due()) => None,
+        };
+        let fed = match read {
+            None => lines.take_due(),
+            Some(Ok(0)) => break,
+            Some(Ok(count)) => lines.feed(buffer.get(..count).unwrap_or_default(), now()),
+            Some(Err(error)) => {
+                give(lines.end(now()), reading.when_full, intake).await;
+                return Err(error);
+            }
+        };
+        give(fed, reading.when_full, intake).await;
     }
-    if let Some(piece) = cutter.end() {
-        give(piece, reading, intake).await;
-    }
+    give(lines.end(now()), reading.when_full, intake).await;
     Ok(())
 }
 
-async fn give(piece: Piece, reading: &Reading, intake: &Intake) {
-    let line = Line {
-        pri: reading.pri,
-        time: clock::wall(),
-        procid: Arc::clone(&reading.procid),
-        token: None,
-        text: piece.text,
-    };
-    match reading.when_full {
-        WhenFull::Drop => intake.offer(line),
-        WhenFull::Block => intake.push(line).await,
+/// Now, for people and for waiting.
+pub(crate) fn now() -> Now {
+    Now {
+        wall: clock::wall(),
+        instant: clock::now(),
+    }
+}
+
+/// Waits for a moment, or for ever when there is none. Cancel safe.
+pub(crate) async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn give(fed: Fed, when_full: WhenFull, intake: &Intake) {
+    if 0 < fed.malformed {
+        intake.count_dropped(fed.malformed);
+    }
+    for (body, _) in fed.bodies {
+        let item = Item { body };
+        match when_full {
+            WhenFull::Drop => intake.offer_item(item),
+            WhenFull::Block => intake.push_item(item).await,
+        }
     }
 }

@@ -57,47 +57,66 @@ impl Sender {
 
     /// Runs until there is no batch and none follows; then tells what is still untold.
     pub(crate) async fn run(mut self) {
+        let mut is_late = false;
         while let Some(batch) = self.next().await {
-            self.deliver(batch).await;
+            match self.deliver(&batch).await {
+                Fate::Delivered => self.book.deliver(batch.lines),
+                Fate::Lost => self.book.lose(batch.lines, batch.told, clock::wall()),
+                Fate::Late => {
+                    self.outbox.give_up(batch).await;
+                    is_late = true;
+                    break;
+                }
+            }
+            self.outbox.settle().await;
         }
-        let last = Batch::new(&[], &self.settings, &self.book).await;
-        if !last.told.is_empty() {
-            self.deliver(last).await;
+        let words = Batch::new(&[], &self.settings, &self.book).await;
+        let told = words.told;
+        let has_words = !told.is_empty();
+        let is_told = has_words && !is_late && self.deliver(&words).await == Fate::Delivered;
+        let untold = (has_words && !is_told).then_some(words);
+        // The next shipper tells it, if there is one.
+        if !self.outbox.leave(untold).await && !is_told {
+            self.book.lose(0, told, clock::wall());
         }
     }
 
-    /// The next batch, with an eye on the idle connection.
+    /// The next batch, with an eye on the idle connection; `None` when none follows.
     async fn next(&mut self) -> Option<Batch> {
         loop {
             tokio::select! {
                 biased;
-                batch = self.outbox.next() => return batch,
+                () = self.outbox.ready() => break,
                 () = self.client.expired(SHIP_CONNECTION_IDLE_MAX, SHIP_CONNECTION_AGE_MAX) => {}
             }
         }
+        self.outbox.take().await
     }
 
     /// Tries until the router has `batch`, has refused it, or time or tries are used up.
-    async fn deliver(&mut self, batch: Batch) {
+    async fn deliver(&mut self, batch: &Batch) -> Fate {
         let mut tries = 0;
         loop {
             let mut deadline = self.deadline.clone();
             let outcome = tokio::select! {
                 biased;
                 () = over(&mut deadline) => None,
-                outcome = self.attempt(&batch) => Some(outcome),
+                outcome = self.attempt(batch) => Some(outcome),
             };
             tries += 1;
             let (failure, retry_after) = match outcome {
                 None => {
                     self.client.close();
-                    return self.lose(&batch);
+                    return Fate::Late;
                 }
-                Some(Outcome::Confirmed { .. }) => return self.confirm(&batch),
+                Some(Outcome::Confirmed { .. }) => {
+                    self.recover();
+                    return Fate::Delivered;
+                }
                 Some(Outcome::Refused { status, said }) => {
                     let (lost, said) = (batch.lines, said.trim());
                     warn!(status, said, lost, "the router refused a batch");
-                    return self.lose(&batch);
+                    return Fate::Lost;
                 }
                 Some(Outcome::Stale) => (Failure::Closed, None),
                 Some(Outcome::Retry {
@@ -107,15 +126,21 @@ impl Sender {
             };
             self.client.close();
             self.failures += 1;
-            let is_last = self
-                .settings
-                .attempts_max
-                .is_some_and(|max| max.get() <= tries);
+            let is_last = self.is_last(tries);
             self.tell_failure(&failure, is_last.then_some(batch.lines));
-            if is_last || !self.back_off(retry_after).await {
-                return self.lose(&batch);
+            if is_last {
+                return Fate::Lost;
+            }
+            self.outbox.persist().await;
+            if !self.back_off(retry_after).await {
+                return Fate::Late;
             }
         }
+    }
+
+    fn is_last(&self, tries: u64) -> bool {
+        let max = self.settings.attempts_max;
+        self.settings.spool.is_none() && max.is_some_and(|max| max.get() <= tries)
     }
 
     /// One try; a kept connection that was dead already is replaced once.
@@ -160,16 +185,12 @@ impl Sender {
         }
     }
 
-    fn confirm(&mut self, batch: &Batch) {
+    fn recover(&mut self) {
         if 0 < self.failures {
             info!("the router takes batches again");
+            self.outbox.relax();
         }
         self.failures = 0;
-        self.book.deliver(batch.lines);
-    }
-
-    fn lose(&self, batch: &Batch) {
-        self.book.lose(batch.lines, batch.told, clock::wall());
     }
 
     fn tell_failure(&self, failure: &Failure, lost: Option<u64>) {
@@ -183,6 +204,15 @@ impl Sender {
             None => {}
         }
     }
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    Delivered,
+    Lost,
+    /// It was not delivered before the deadline.
+    Late,
 }
 
 /// Ends when the deadline has come; never, as long as there is none. Cancel safe.

@@ -44,6 +44,11 @@ impl Splitter {
         Self { bytes_max, split }
     }
 
+    /// Longest text of a frame.
+    pub(crate) const fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// How the parts can be told.
     pub(crate) const fn split(&self) -> Split {
         self.split
