@@ -315,7 +315,7 @@ pub const POSTGRES_READ_BYTES_MAX: u64 = 256 * 1024;
 /// Log files of one directory: all are looked at whenever the newest one rests.
 pub const POSTGRES_LOG_FILES_MAX: usize = 10_000;
 
-/// A database's or a Redis server's URL: nobody types more.
+/// Longest URL of a database: nobody types more.
 pub const POSTGRES_URL_BYTES_MAX: usize = 4 * 1024;
 
 /// Events that wait between what reads a server and the shipper, whose own queue is greater.
@@ -326,6 +326,18 @@ pub const SERVER_RETRY_MIN: Duration = Duration::from_millis(250);
 
 /// Longest wait before a database is connected to again: a restart is noticed within it.
 pub const SERVER_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Longest URL of a Redis server.
+pub const REDIS_URL_BYTES_MAX: usize = 4 * 1024;
+
+/// One reply of a Redis server: `SLOWLOG_ENTRIES_MAX` entries, of which each is 4 KiB at most.
+pub const REDIS_REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Lists within each other in a reply of a Redis server: a slow command's words are the second.
+pub const REDIS_REPLY_DEPTH_MAX: usize = 8;
+
+/// Slow commands that are asked for at once; a server keeps 128 unless it is told otherwise.
+pub const REDIS_SLOWLOG_ENTRIES_MAX: usize = 1_024;
 
 // Shipper.
 

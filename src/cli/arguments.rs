@@ -10,6 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
 use crate::cli::postgres::Postgres;
+use crate::cli::redis::Redis;
 use crate::cli::ship::Ship;
 use crate::filter::Filter;
 
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Ship(Box<Ship>),
     /// Send a PostgreSQL server's log and samples to a router
     Postgres(Box<Postgres>),
+    /// Send a Redis or Valkey server's samples and slow commands to a router
+    Redis(Box<Redis>),
     /// Ask whether the router is well
     Health(Health),
     /// Print every key of the configuration with its default and meaning

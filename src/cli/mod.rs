@@ -16,6 +16,7 @@ mod logs;
 mod output;
 mod postgres;
 mod producer;
+mod redis;
 mod serve;
 mod ship;
 mod sse;
@@ -91,6 +92,7 @@ fn dispatch(
         Command::Drains(group) => drains::run(group, environment, out),
         Command::Credentials(group) => credentials::run(group, environment, out),
         Command::Ship(ship) => ship::run(&ship, environment),
+        Command::Redis(given) => redis::run(&given, environment),
         Command::Postgres(given) => postgres::run(&given, environment, out),
         Command::Logs(logs) => logs::run(&logs, environment, out),
         Command::Health(health) => health::run(&health, environment, out),

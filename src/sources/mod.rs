@@ -3,6 +3,7 @@
 pub mod machine;
 pub mod outlet;
 pub mod postgres;
+pub mod redis;
 pub mod samples;
 pub mod ship;
 mod teller;

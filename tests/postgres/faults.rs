@@ -4,9 +4,9 @@ use std::process::Command;
 use std::process::Output;
 
 use crate::cluster::Cluster;
-use crate::program::Program;
 use crate::support::Router;
 use crate::support::certificates::Certificates;
+use crate::support::reporter::Reporter;
 use crate::support::until_async;
 
 async fn has_samples(router: &Router, channel: &str) {
@@ -25,7 +25,7 @@ async fn a_wrong_password_and_a_missing_database_are_told_and_mended() {
     let token = router.channel("shop").await;
     let url = cluster.url_of("logboom", "wrong", "shop");
     let flags = ["--interval", "200ms", "--no-logs"];
-    let mut program = Program::start(&router, &token, &url, &flags);
+    let mut program = Reporter::start("postgres", &router, &token, &url, &flags);
     let said = program.says("not working").await;
     let place = format!("127.0.0.1:{}", cluster.port());
     let expected =
@@ -52,7 +52,7 @@ async fn a_server_that_is_not_there_is_waited_for() {
     let router = Router::start().await;
     let token = router.channel("shop").await;
     let flags = ["--interval", "200ms"];
-    let mut program = Program::start(&router, &token, &url, &flags);
+    let mut program = Reporter::start("postgres", &router, &token, &url, &flags);
     let said = program.says("not working").await;
     assert!(
         said.contains("is the server running, and does it listen there?"),
@@ -87,7 +87,7 @@ async fn tls_is_used_and_certificates_are_verified_where_it_is_asked() {
     let url = url.replace("127.0.0.1", "localhost");
     let ca = certificates.ca_file();
     let verified = format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display());
-    let program = Program::start(&router, &token, &verified, &flags);
+    let program = Reporter::start("postgres", &router, &token, &verified, &flags);
     has_samples(&router, "verified").await;
     let count = "select count(*) from pg_stat_ssl join pg_stat_activity using (pid) \
                  where ssl and usename = 'logboom'";
@@ -95,13 +95,19 @@ async fn tls_is_used_and_certificates_are_verified_where_it_is_asked() {
     program.done().await;
 
     let token = router.channel("trusting").await;
-    let program = Program::start(&router, &token, &format!("{url}?sslmode=require"), &flags);
+    let program = Reporter::start(
+        "postgres",
+        &router,
+        &token,
+        &format!("{url}?sslmode=require"),
+        &flags,
+    );
     has_samples(&router, "trusting").await;
     program.done().await;
 
     let token = router.channel("strict").await;
     let strict = format!("{url}?sslmode=verify-full");
-    let mut program = Program::start(&router, &token, &strict, &flags);
+    let mut program = Reporter::start("postgres", &router, &token, &strict, &flags);
     let said = program.says("not working").await;
     assert!(said.contains("no TLS with localhost:"), "{said}");
     program.done().await;
@@ -189,7 +195,7 @@ async fn setup_makes_what_is_missing_once() {
 
     let router = Router::start().await;
     let token = router.channel("shop").await;
-    let mut program = Program::start(&router, &token, url, &["--interval", "200ms"]);
+    let mut program = Reporter::start("postgres", &router, &token, url, &["--interval", "200ms"]);
     program.says("reading another file").await;
     cluster
         .execute("do $$ begin raise log 'it works'; end $$")

@@ -7,8 +7,8 @@ use regex::Regex;
 use crate::cluster;
 use crate::cluster::Cluster;
 use crate::cluster::HEROKU_PREFIX;
-use crate::program::Program;
 use crate::support::Router;
+use crate::support::reporter::Reporter;
 use crate::support::until;
 use crate::support::until_async;
 
@@ -71,7 +71,7 @@ async fn messages(router: &Router, channel: &str, pid: i32) -> Vec<String> {
 const FORMATS: [&str; 3] = ["jsonlog", "csvlog", "stderr"];
 
 /// A program for each format of files, to a channel of that name.
-async fn start_formats(router: &Router, cluster: &Cluster) -> Vec<Program> {
+async fn start_formats(router: &Router, cluster: &Cluster) -> Vec<Reporter> {
     let log = cluster.data().join("log");
     let mut programs = Vec::new();
     for format in FORMATS {
@@ -86,7 +86,7 @@ async fn start_formats(router: &Router, cluster: &Cluster) -> Vec<Program> {
             "--log-line-prefix",
             HEROKU_PREFIX,
         ];
-        let mut program = Program::start(router, &token, "", &flags);
+        let mut program = Reporter::start("postgres", router, &token, "", &flags);
         program.says("reading another file").await;
         programs.push(program);
     }
@@ -113,7 +113,7 @@ async fn every_format_says_what_the_servers_own_syslog_says() {
     let router = Router::start().await;
     let token = router.channel("syslog").await;
     let flags = ["--no-metrics", "--syslog-unix", socket.to_str().unwrap()];
-    let syslog = Program::start(&router, &token, "", &flags);
+    let syslog = Reporter::start("postgres", &router, &token, "", &flags);
     until("the socket", || socket.exists().then_some(())).await;
     let configuration = format!(
         "logging_collector = on\nlog_destination = 'jsonlog, csvlog, stderr, syslog'\n\
@@ -199,7 +199,7 @@ async fn rotation_and_restarts_lose_and_repeat_nothing() {
         state.to_str().unwrap(),
     ];
 
-    let mut program = Program::start(&router, &token, &url, &flags);
+    let mut program = Reporter::start("postgres", &router, &token, &url, &flags);
     program.says("reading another file").await;
     make_mark(&cluster, 1).await;
     rotate(&cluster).await;
@@ -219,7 +219,7 @@ async fn rotation_and_restarts_lose_and_repeat_nothing() {
     make_mark(&cluster, 4).await;
     rotate(&cluster).await;
     make_mark(&cluster, 5).await;
-    let program = Program::start(&router, &token, &url, &flags);
+    let program = Reporter::start("postgres", &router, &token, &url, &flags);
     marks_until(&router, "shop", 5).await;
 
     // A crash: what was remembered is at most a second old.
@@ -228,7 +228,7 @@ async fn rotation_and_restarts_lose_and_repeat_nothing() {
     until("the position", || remembered(size)).await;
     program.kill().await;
     make_mark(&cluster, 6).await;
-    let program = Program::start(&router, &token, &url, &flags);
+    let program = Reporter::start("postgres", &router, &token, &url, &flags);
     marks_until(&router, "shop", 6).await;
     program.done().await;
 }
@@ -262,7 +262,8 @@ async fn what_is_no_event_is_told_and_not_in_the_way() {
     .unwrap();
     std::fs::write(folder.path().join("a.json"), "{\"torn\n").unwrap();
     let directory = folder.path().to_str().unwrap();
-    let plain = Program::start(
+    let plain = Reporter::start(
+        "postgres",
         &router,
         &token,
         "",
@@ -292,7 +293,7 @@ async fn what_is_no_event_is_told_and_not_in_the_way() {
 
     let other = router.channel("other").await;
     let flags = ["--no-metrics", "--from-start", "--log-directory", directory];
-    let mut json = Program::start(&router, &other, "", &flags);
+    let mut json = Reporter::start("postgres", &router, &other, "", &flags);
     json.says("skipped what is no event").await;
     std::fs::write(
         folder.path().join("b.json"),

@@ -13,4 +13,3 @@ mod cluster;
 mod faults;
 mod logs;
 mod metrics;
-mod program;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
-use crate::program::Program;
 use crate::support::Router;
+use crate::support::reporter::Reporter;
 use crate::support::until_async;
 
 /// The keys that a server on this machine has, in Heroku's order. Those of its disk need one that the
@@ -92,7 +92,7 @@ async fn every_sample_is_what_the_server_and_the_machine_say() {
         .await
         .unwrap();
     let flags = ["--interval", "200ms", "--no-logs"];
-    let program = Program::start(&router, &token, &url, &flags);
+    let program = Reporter::start("postgres", &router, &token, &url, &flags);
     check_sessions(&router, &cluster).await;
     check_database(&router, &client).await;
     check_machine(&router).await;
@@ -204,7 +204,7 @@ async fn a_role_without_rights_is_told_and_gets_what_it_may_see() {
     let url = cluster.url_of("plain", "x", "postgres");
     let router = Router::start().await;
     let token = router.channel("shop").await;
-    let mut program = Program::start(&router, &token, &url, &["--interval", "200ms"]);
+    let mut program = Reporter::start("postgres", &router, &token, &url, &["--interval", "200ms"]);
     program
         .says("it does not see where the log is; as a superuser: GRANT pg_monitor TO plain")
         .await;
@@ -237,7 +237,7 @@ async fn a_standby_says_how_far_it_is_behind() {
     let router = Router::start().await;
     let token = router.channel("shop").await;
     let flags = ["--interval", "200ms", "--no-logs"];
-    let program = Program::start(&router, &token, &url, &flags);
+    let program = Reporter::start("postgres", &router, &token, &url, &flags);
     samples_until(&router, "shop", &[("follower-lag-commits", "0")]).await;
     standby.execute("select pg_wal_replay_pause()").await;
     until_async("the pause", async || {

@@ -290,7 +290,7 @@ fn remember(state: Option<&Path>, position: Position) {
 }
 
 /// What consumers of Heroku's messages take for an attachment's name.
-fn name(text: &str) -> Result<String, &'static str> {
+pub(crate) fn name(text: &str) -> Result<String, &'static str> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     match text {
         "" => Err("it is empty"),

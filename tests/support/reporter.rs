@@ -1,4 +1,4 @@
-//! The program under test.
+//! `logboom postgres` or `logboom redis`, running.
 
 use std::process::Stdio;
 
@@ -9,21 +9,26 @@ use tokio::process::Child;
 use tokio::process::ChildStderr;
 use tokio::process::Command;
 
-use crate::support::PATIENCE;
-use crate::support::Router;
+use super::PATIENCE;
+use super::Router;
 
-/// A running `logboom postgres`.
-pub(crate) struct Program {
+/// The program that reports on a server.
+pub struct Reporter {
     child: Child,
     stderr: Lines<BufReader<ChildStderr>>,
 }
 
-impl Program {
-    /// Starts it, reporting on `database` to a channel of `router`'s.
-    pub(crate) fn start(router: &Router, token: &str, database: &str, flags: &[&str]) -> Self {
+impl Reporter {
+    /// Starts `logboom COMMAND`, reporting on the server at `url` to a channel of `router`'s.
+    pub fn start(command: &str, router: &Router, token: &str, url: &str, flags: &[&str]) -> Self {
+        let variable = match command {
+            "redis" => "REDIS_URL",
+            _ => "DATABASE_URL",
+        };
+        let arguments = [command, "--verbose"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
         command
-            .args(["postgres", "--verbose"])
+            .args(arguments)
             .args(flags)
             .env_clear()
             .env(
@@ -34,8 +39,8 @@ impl Program {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        if !database.is_empty() {
-            command.env("DATABASE_URL", database);
+        if !url.is_empty() {
+            command.env(variable, url);
         }
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -43,12 +48,12 @@ impl Program {
     }
 
     /// The next line of its log that holds `wanted`.
-    pub(crate) async fn says(&mut self, wanted: &str) -> String {
-        crate::support::logged(&mut self.stderr, wanted).await
+    pub async fn says(&mut self, wanted: &str) -> String {
+        super::logged(&mut self.stderr, wanted).await
     }
 
     /// Asks it to end and waits until it has; gives its exit code and what it said meanwhile.
-    pub(crate) async fn stop(mut self) -> (Option<i32>, String) {
+    pub async fn stop(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().unwrap().to_string();
         let killed = std::process::Command::new("kill")
             .args(["-s", "TERM", &pid])
@@ -67,13 +72,13 @@ impl Program {
     }
 
     /// The same, and all must be well.
-    pub(crate) async fn done(self) {
+    pub async fn done(self) {
         let (code, said) = self.stop().await;
         assert_eq!(code, Some(0), "{said}");
     }
 
     /// Ends it at once, as a crash would.
-    pub(crate) async fn kill(mut self) {
+    pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 }
