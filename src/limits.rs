@@ -379,6 +379,41 @@ pub const SHIP_READ_BYTES_MAX: usize = 64 * 1024;
 /// keep of one unless they are told otherwise.
 pub const SHIP_FRAME_BYTES_MAX: usize = FRAME_BYTES_DEFAULT;
 
+/// At its end a shipper reads on while there is something within this time: what was written before.
+pub const SHIP_LAST_READ_WAIT: Duration = Duration::from_millis(50);
+
+/// For all of these last reads of a source together.
+pub const SHIP_LAST_READS_MAX: Duration = Duration::from_secs(1);
+
+/// Files that one shipper follows: each is open, and looked at four times a second.
+pub const SHIP_FILES_MAX: usize = 1_024;
+
+/// Files whose places a shipper remembers: those that were rotated away among them.
+pub const SHIP_PLACES_MAX: usize = 4_096;
+
+/// Without a spool the places of files are written at most this often: what a shipper that is
+/// killed sends again.
+pub const SHIP_PLACES_SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The beginning of a followed file by which it is told from others: more than most first lines.
+pub const SHIP_FILE_HEAD_BYTES: usize = 256;
+
+/// How often a followed file is looked at.
+pub const SHIP_POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often files to follow are looked for.
+pub const SHIP_SCAN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A file that is found no more, and grew no more for this long, is done with: who rotates files
+/// tells their writer within that time.
+pub const SHIP_FILE_GONE_AFTER: Duration = Duration::from_secs(30);
+
+/// Connections to a shipper's local socket at once; more wait.
+pub const SHIP_CONNECTIONS_MAX: usize = 256;
+
+/// What a local datagram can hold, with Linux' usual socket buffers (208 KiB).
+pub const SHIP_DATAGRAM_BYTES_MAX: usize = 256 * 1024;
+
 /// Smallest `--spool-bytes-max`: some batches of the greatest size.
 pub const SHIP_SPOOL_BYTES_LIMIT_MIN: u64 = 4 * 1024 * 1024;
 

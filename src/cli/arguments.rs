@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Credentials(Group<Credentials>),
     /// Show a channel's messages
     Logs(Logs),
-    /// Send what stdin says to a router, line by line
+    /// Send lines to a router: of stdin, files or local sockets
     Ship(Box<Ship>),
     /// Send a PostgreSQL server's log and samples to a router
     Postgres(Box<Postgres>),

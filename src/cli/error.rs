@@ -7,6 +7,8 @@ use crate::config::ConfigError;
 use crate::config::Problem;
 use crate::sources::postgres::receive::ReceiveError;
 use crate::sources::postgres::setup::SetupError;
+use crate::sources::ship::PlacesError;
+use crate::sources::ship::SocketError;
 use crate::sources::ship::SpoolError;
 
 /// Why a command did not succeed.
@@ -85,6 +87,12 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The places of followed files cannot be kept.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
+    /// A local socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),

@@ -11,6 +11,9 @@ mod support;
 
 mod answers;
 mod basics;
+mod files;
+mod flags;
 mod program;
 mod proxy;
+mod sockets;
 mod spool;

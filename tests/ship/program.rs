@@ -15,6 +15,7 @@ use tokio::process::Command;
 
 use crate::support::PATIENCE;
 use crate::support::Router;
+use crate::support::sinks::Post;
 
 /// A running `logboom ship`.
 pub(crate) struct Ship {
@@ -119,6 +120,27 @@ impl Ship {
 pub(crate) fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
+}
+
+/// Frames' texts, without their headers and ends.
+pub(crate) fn texts(post: &Post) -> Vec<String> {
+    let text = |frame: &String| {
+        let text = frame.splitn(8, ' ').nth(7).unwrap();
+        text.strip_suffix('\n').unwrap().to_owned()
+    };
+    post.frames().iter().map(text).collect()
+}
+
+/// Waits until the channel `app` has `count` lines, however many; gives them.
+pub(crate) async fn history_until(router: &Router, count: usize) -> Vec<String> {
+    let most = u64::try_from(count).unwrap() + 1_000;
+    let mut history = Vec::new();
+    crate::support::until_async("all lines", async || {
+        history = router.history("app", most).await;
+        count <= history.len()
+    })
+    .await;
+    history
 }
 
 /// Ships `text`; the end must be good and silent.

@@ -1,6 +1,7 @@
 //! Flags of whatever ships lines to a router: `ship` itself and the commands that send through it.
 
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +97,9 @@ pub(crate) struct ShipFlags {
     /// Size of all files of the spool; above it the oldest go, or with --block the writer waits
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = spool_bytes, requires = "spool")]
     spool_bytes_max: u64,
+    /// Say how it goes on stderr, so often
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    stats_interval: Option<Duration>,
     /// Say more on stderr
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -121,6 +125,7 @@ impl ShipFlags {
             queue_lines_max: self.back_buff.saturating_mul(self.batch_size),
             line_bytes_max: self.max_line_length,
             split: self.split(),
+            places: None,
             spool: self.spool.as_ref().map(|path| SpoolSettings {
                 path: path.clone(),
                 bytes_max: self.spool_bytes_max,
@@ -151,6 +156,16 @@ impl ShipFlags {
         }
     }
 
+    /// The spool's folder, if there is one.
+    pub(crate) fn spool(&self) -> Option<&Path> {
+        self.spool.as_deref()
+    }
+
+    /// How often numbers are told, if they are.
+    pub(crate) const fn stats_interval(&self) -> Option<Duration> {
+        self.stats_interval
+    }
+
     /// How long what waits may take at the end.
     pub(crate) const fn grace(&self) -> Duration {
         self.grace
@@ -158,7 +173,11 @@ impl ShipFlags {
 
     /// What stderr is told.
     pub(crate) const fn log_level(&self) -> &'static str {
-        if self.verbose { "debug" } else { "warn" }
+        if self.verbose {
+            "warn,logboom=debug"
+        } else {
+            "warn"
+        }
     }
 
     fn url(&self, environment: &Environment) -> Result<DrainUrl, CliError> {

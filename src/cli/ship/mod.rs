@@ -1,11 +1,13 @@
-//! `logboom ship`: lines from stdin to a router, as log-shuttle does it, and more.
+//! `logboom ship`: lines to a router, as log-shuttle brings them, and more.
 
 pub(crate) mod flags;
+mod inputs;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
@@ -14,96 +16,115 @@ use crate::cli::logs::INTERRUPTED_CODE;
 use crate::cli::output;
 use crate::cli::serve::LogLevel;
 use crate::cli::ship::flags::ShipFlags;
+use crate::cli::ship::inputs::InputFlags;
 use crate::cli::small_runtime;
 use crate::config::Environment;
-use crate::limits::PRI_MAX;
+use crate::limits::SHIP_LAST_READS_MAX;
 use crate::shutdown::Shutdown;
 use crate::sources::ship;
-use crate::sources::ship::Format;
-use crate::sources::ship::Intake;
-use crate::sources::ship::Reading;
 use crate::sources::ship::Report;
-use crate::sources::ship::Splitter;
-use crate::syslog::message::Pri;
+use crate::sources::ship::ShipSettings;
+use crate::sources::ship::Shipment;
 
 /// Flags of `ship`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = FOOT)]
 pub(crate) struct Ship {
-    /// PROCID of the messages
-    #[arg(long, value_name = "NAME", default_value = "shuttle")]
-    procid: String,
-    /// PRI of the messages: facility * 8 + severity
-    #[arg(long, value_name = "N", default_value_t = 190, value_parser = clap::value_parser!(u8).range(..=i64::from(PRI_MAX)))]
-    prival: u8,
+    #[command(flatten)]
+    inputs: InputFlags,
     #[command(flatten)]
     flags: ShipFlags,
 }
 
-/// Ships what stdin says; returns when it has ended and is delivered.
+/// Ships what it is told to read; returns when that has ended and is delivered.
 pub(crate) fn run(given: &Ship, environment: &Environment) -> Result<ExitCode, CliError> {
-    let settings = given.flags.settings(environment)?;
+    let mut settings = given.flags.settings(environment)?;
+    settings.places = given.inputs.places(&given.flags)?;
     LogLevel::install(given.flags.log_level());
     let runtime = small_runtime()?;
-    let report = runtime.block_on(async {
-        let mut stop = Stop::new().map_err(CliError::Runtime)?;
-        let shutdown = Shutdown::new();
-        let (intake, shipment) = ship::start(settings, &shutdown)?;
-        tokio::select! {
-            () = stop.asked() => {}
-            read = read(given, &intake) => {
-                if let Err(error) = read {
-                    output::note(&format_args!("logboom: cannot read stdin: {error}"));
-                }
-            }
-        }
-        drop(intake);
-        let finished = Box::pin(shipment.finish(given.flags.grace()));
-        Ok::<Report, CliError>(tokio::select! {
-            report = finished => report,
-            () = stop.asked() => std::process::exit(INTERRUPTED_CODE.into()),
-        })
-    });
+    let report = runtime.block_on(ship(given, settings));
     // A read of stdin may hold its thread for ever.
     runtime.shutdown_background();
     Ok(verdict(&report?))
 }
 
-async fn read(given: &Ship, intake: &Intake) -> std::io::Result<()> {
-    let flags = &given.flags;
-    let reading = Reading {
-        pri: Pri::or_default(given.prival.into()),
-        procid: Arc::from(given.procid.as_str()),
-        when_full: flags.when_full(),
-        splitter: Splitter::new(flags.line_bytes_max(), flags.split()),
-        format: Format::Raw,
-        join: None,
+async fn ship(given: &Ship, settings: ShipSettings) -> Result<Report, CliError> {
+    let mut stop = Stop::new().map_err(CliError::Runtime)?;
+    let places = settings.places.clone();
+    // First what may fail without a trace, then the spool, whose lines count from then on.
+    let inputs = given.inputs.open(&given.flags, places)?;
+    let shutdown = Shutdown::new();
+    let (intake, shipment) = ship::start(settings, &shutdown)?;
+    let reading = Shutdown::new();
+    inputs.read(&intake, &reading);
+    drop(intake);
+    tokio::select! {
+        () = stop.asked() => {}
+        _ = reading.finished(FOREVER) => {}
+        () = tell_stats(&shipment, given.flags.stats_interval()) => {}
+    }
+    let finished = Box::pin(async {
+        reading.request();
+        // Whoever waits for room waits until the queue is closed.
+        if !reading.finished(SHIP_LAST_READS_MAX).await {
+            shipment.close();
+            let _has_ended = reading.finished(SHIP_LAST_READS_MAX).await;
+        }
+        shipment.finish(given.flags.grace()).await
+    });
+    Ok(tokio::select! {
+        report = finished => report,
+        () = stop.asked() => std::process::exit(INTERRUPTED_CODE.into()),
+    })
+}
+
+/// Says now and then how it goes. Never ends.
+async fn tell_stats(shipment: &Shipment, interval: Option<Duration>) {
+    let Some(interval) = interval else {
+        return std::future::pending().await;
     };
-    ship::read_lines(tokio::io::stdin(), &reading, intake).await
+    let mut ticks = tokio::time::interval(interval);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let report = shipment.report();
+        output::note(&format_args!(
+            "at=stats delivered={} dropped={} lost={} queued={}",
+            report.delivered,
+            report.dropped,
+            report.lost,
+            shipment.queued_count(),
+        ));
+    }
 }
 
 /// Says what was not delivered. Good is an end at which every line is at the router or on the disk.
 pub(crate) fn verdict(report: &Report) -> ExitCode {
-    let Report { dropped, lost, .. } = *report;
+    let Report {
+        delivered,
+        dropped,
+        lost,
+        spooled,
+        ..
+    } = *report;
     if dropped == 0 && lost == 0 {
         return ExitCode::SUCCESS;
     }
-    let told = |untold| match untold {
-        0 => "the router was told",
+    let told = match report.untold_dropped + report.untold_lost {
+        0 => "the router was told, or will be by the next shipper",
         _ => "the router was not told of all",
     };
     output::note(&format_args!(
-        "logboom: delivered={} dropped={dropped} lost={lost} spooled={}: not every line was delivered; {}",
-        report.delivered,
-        report.spooled,
-        told(report.untold_dropped + report.untold_lost),
+        "logboom: delivered={delivered} dropped={dropped} lost={lost} spooled={spooled}: not every \
+         line was delivered; {told}"
     ));
     ExitCode::FAILURE
 }
 
 /// Signals that ask for the end.
 pub(crate) struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Stop {
@@ -123,3 +144,19 @@ impl Stop {
         }
     }
 }
+
+/// Longer than any shipper runs.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+const FOOT: &str = "\
+Examples:
+  my-app 2>&1 | logboom ship --procid web.1
+  logboom ship --file '/var/log/my-app/*.log' --spool /var/lib/logboom-ship
+  logboom ship --unix /run/my-app/log
+
+Lines are dropped, and counted, when more wait than --back-buff; the writer waits only with --block. \
+What the router does not take is sent again, in order; what it refuses (4xx but 429) is lost. Dropped \
+and lost lines are told to the router (L12, L13) and counted on stderr at the end.
+
+The end of stdin, SIGTERM or Ctrl-C send what waits, at most for --grace. Exit code 0: every line is \
+at the router or on the disk; 1: some are not.";

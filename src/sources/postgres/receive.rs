@@ -4,13 +4,11 @@ use std::fs;
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use tokio::net::UdpSocket;
-use tokio::net::UnixDatagram;
 use tracing::warn;
 
 use crate::clock;
@@ -22,12 +20,13 @@ use crate::sources::outlet::Outlet;
 use crate::sources::postgres::logs::Position;
 use crate::sources::postgres::syslog::Assembler;
 use crate::sources::postgres::syslog::QUIET;
+use crate::sources::ship::Datagrams;
+use crate::sources::ship::SocketError;
 
 /// A socket that a server's syslog is sent to.
-#[derive(Debug)]
 pub enum Receiver {
     /// What syslog(3) sends to: Postgres knows /dev/log only, so the path is that or leads there.
-    Unix(UnixDatagram),
+    Unix(Datagrams),
     /// What a syslog daemon forwards to.
     Udp(UdpSocket),
 }
@@ -36,8 +35,11 @@ pub enum Receiver {
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
     /// Not at this path.
-    #[error("cannot listen at {path}: {error}")]
-    Unix {
+    #[error(transparent)]
+    Unix(#[from] SocketError),
+    /// Others may not write there.
+    #[error("cannot let others write to {}: {error}", path.display())]
+    Permissions {
         /// Which.
         path: PathBuf,
         /// What the system said.
@@ -49,28 +51,18 @@ pub enum ReceiveError {
 }
 
 impl Receiver {
-    /// Listens at a path, where anybody may write, as to /dev/log. A socket that nobody listens at
-    /// any more is replaced.
+    /// Listens at a path, where anybody may write, as to /dev/log.
     ///
     /// # Errors
     /// The system's.
     pub fn unix(path: &Path) -> Result<Self, ReceiveError> {
-        let listen = || {
-            let is_socket =
-                fs::symlink_metadata(path).is_ok_and(|told| told.file_type().is_socket());
-            if is_socket && is_deserted(path) {
-                fs::remove_file(path)?;
-            }
-            let socket = UnixDatagram::bind(path)?;
-            fs::set_permissions(path, Permissions::from_mode(0o666))?;
-            Ok(socket)
-        };
-        listen()
-            .map(Self::Unix)
-            .map_err(|error| ReceiveError::Unix {
-                path: path.to_owned(),
-                error,
-            })
+        let socket = Datagrams::bind(path)?;
+        let opened = fs::set_permissions(path, Permissions::from_mode(0o666));
+        opened.map_err(|error| ReceiveError::Permissions {
+            path: path.to_owned(),
+            error,
+        })?;
+        Ok(Self::Unix(socket))
     }
 
     /// Listens at an address.
@@ -81,19 +73,21 @@ impl Receiver {
         Ok(Self::Udp(bind_udp(address, None)?))
     }
 
-    /// Cancel safe.
+    /// The next datagram. Cancel safe.
     async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket) => socket.recv(buffer).await,
+            Self::Unix(socket) => socket.receive(buffer).await,
             Self::Udp(socket) => socket.recv(buffer).await,
         }
     }
-}
 
-/// Whether the one that listened at the socket has ended.
-fn is_deserted(path: &Path) -> bool {
-    let asked = std::os::unix::net::UnixDatagram::unbound().and_then(|asker| asker.connect(path));
-    asked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    /// The next datagram, if it is there.
+    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(socket) => socket.try_receive(buffer),
+            Self::Udp(socket) => socket.try_recv(buffer),
+        }
+    }
 }
 
 /// Takes datagrams until the group is asked to stop. A server is never held up: what finds no room
@@ -124,6 +118,12 @@ pub async fn receive(
             () = tokio::time::sleep(QUIET), if waits => assembler.quiet(clock::now()),
         };
         for event in ended {
+            outlet.offer(event);
+        }
+    }
+    while let Ok(bytes) = receiver.try_receive(&mut buffer) {
+        let datagram = buffer.get(..bytes).unwrap_or_default();
+        for event in assembler.take(datagram, clock::wall(), clock::now()) {
             outlet.offer(event);
         }
     }

@@ -10,6 +10,7 @@ use crate::sources::ship::ShipSettings;
 use crate::sources::ship::book::{Book, Losses};
 use crate::sources::ship::frame::Writer;
 use crate::sources::ship::line::Item;
+use crate::sources::ship::places::{Mark, last_marks};
 
 /// Lines on their way, with the losses announced in front of them. Holds a secret: no `Debug`.
 #[derive(Clone)]
@@ -26,6 +27,10 @@ pub(crate) struct Batch {
     pub(crate) told: Losses,
     /// Under whose name it is sent; `None`: the settings say.
     pub(crate) token: Option<Token>,
+    /// How far it brings followed files.
+    pub(crate) marks: Vec<Mark>,
+    /// Lines of followed files whose places are kept: they can be read again.
+    pub(crate) lines_in_files: u64,
 }
 
 impl Batch {
@@ -52,6 +57,11 @@ impl Batch {
             lines: u64::try_from(items.len()).unwrap_or(u64::MAX),
             told,
             token,
+            marks: last_marks(items.iter().filter_map(|item| item.mark)),
+            lines_in_files: items
+                .iter()
+                .map(|item| u64::from(item.mark.is_some()))
+                .sum(),
         };
         if settings.is_gzip {
             batch.compress().await;

@@ -180,6 +180,7 @@ mod tests {
             line_bytes_max,
             split: Split::Plain,
             spool: None,
+            places: None,
         }
     }
 

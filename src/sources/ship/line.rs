@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::clock::UnixMicros;
 use crate::id::Token;
+use crate::sources::ship::places::Mark;
 use crate::syslog::message::Pri;
 
 /// One line on its way to the router: what becomes a frame's PRI, TIMESTAMP, PROCID and MSG.
@@ -35,6 +36,8 @@ pub(crate) enum Body {
 /// What lies in the queue.
 pub(crate) struct Item {
     pub(crate) body: Body,
+    /// Where it ended in a followed file whose place is kept.
+    pub(crate) mark: Option<Mark>,
 }
 
 impl Item {

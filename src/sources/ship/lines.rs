@@ -1,16 +1,21 @@
-//! Bytes of one source into what the queue takes, whatever their format. Pure.
+//! Bytes of one source into what the queue takes, whatever their format. Pure, but for handing it
+//! over.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::clock::UnixMicros;
 use crate::limits::SHIP_FRAME_BYTES_MAX;
+use crate::sources::ship::book::Book;
 use crate::sources::ship::cut::{Cutter, Piece};
 use crate::sources::ship::join::{Joined, Joiner};
-use crate::sources::ship::line::{Body, Line};
-use crate::sources::ship::reader::{Format, Reading};
+use crate::sources::ship::line::{Body, Item, Line};
+use crate::sources::ship::places::Mark;
+use crate::sources::ship::queue::Intake;
+use crate::sources::ship::reader::{Format, Reading, WhenFull};
 use crate::sources::ship::split::Splitter;
 use crate::syslog::frame::{Cut, Framer};
 use crate::syslog::parse::parse_any;
@@ -29,6 +34,55 @@ pub(crate) struct Fed {
     pub(crate) bodies: Vec<(Body, u64)>,
     /// Frames that were none.
     pub(crate) malformed: u64,
+}
+
+impl Fed {
+    /// Puts all into `intake`, each with the mark that its place has. What is left when this is
+    /// dropped is counted, unless it can be read again.
+    pub(crate) async fn give(
+        self,
+        mark: impl Fn(u64) -> Option<Mark>,
+        when_full: WhenFull,
+        intake: &Intake,
+    ) {
+        if 0 < self.malformed {
+            intake.count_dropped(self.malformed);
+        }
+        let items = self.bodies.into_iter().map(|(body, end)| Item {
+            body,
+            mark: mark(end),
+        });
+        let mut left = Left {
+            items,
+            book: intake.book(),
+        };
+        for item in left.items.by_ref() {
+            match when_full {
+                WhenFull::Drop => intake.offer_item(item),
+                WhenFull::Block => intake.push_item(item).await,
+            }
+        }
+    }
+}
+
+/// Items that were not given yet.
+struct Left<'b, I: Iterator<Item = Item>> {
+    items: I,
+    book: &'b Book,
+}
+
+impl<I: Iterator<Item = Item>> Drop for Left<'_, I> {
+    fn drop(&mut self) {
+        let count = self
+            .items
+            .by_ref()
+            .filter(|item| item.mark.is_none())
+            .count();
+        if 0 < count {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.book.drop_lines(count, clock::wall());
+        }
+    }
 }
 
 /// The lines of one source.
@@ -228,9 +282,7 @@ pub(crate) fn syslog_line(frame: &[u8], reading: &Reading, now: UnixMicros) -> O
 /// Fuzz target: whatever comes, in whatever pieces, in whatever format, nothing of lines is lost.
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_lines(bytes: &[u8]) {
-    use crate::clock;
     use crate::sources::ship::join::{Join, JoinRule};
-    use crate::sources::ship::reader::WhenFull;
     use crate::sources::ship::split::Split;
     use crate::syslog::message::Pri;
 
@@ -288,8 +340,6 @@ pub fn fuzz_lines(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
-    use crate::sources::ship::reader::WhenFull;
     use crate::sources::ship::split::Split;
     use crate::syslog::message::Pri;
     use proptest::prelude::any;

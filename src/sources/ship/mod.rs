@@ -17,11 +17,13 @@ mod batch;
 mod book;
 mod collector;
 mod cut;
+mod follow;
 mod frame;
 mod join;
 mod line;
 mod lines;
 mod outbox;
+mod places;
 mod queue;
 mod reader;
 mod request;
@@ -29,6 +31,7 @@ mod sender;
 mod slot;
 mod split;
 mod spool;
+mod unix;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -49,16 +52,19 @@ use crate::sources::ship::sender::Sender;
 use crate::sources::ship::slot::Slot;
 use crate::sources::ship::spool::Spool;
 
+pub use follow::{FollowSettings, follow};
 pub use join::{Join, JoinRule};
 pub use line::Line;
 #[cfg(any(test, fuzzing))]
 pub use lines::fuzz_lines;
+pub use places::{Places, PlacesError};
 pub use queue::Intake;
-pub use reader::{Format, Reading, WhenFull, read_lines};
+pub use reader::{Format, Reading, WhenFull, read_lines, read_lines_until};
 pub use split::{Split, Splitter};
 #[cfg(any(test, fuzzing))]
 pub use spool::fuzz_spool_file;
 pub use spool::{SpoolError, SpoolSettings};
+pub use unix::{Connections, Datagrams, SocketError};
 
 /// Where a shipper sends and how. Holds secrets: no `Debug`.
 pub struct ShipSettings {
@@ -96,6 +102,8 @@ pub struct ShipSettings {
     pub split: Split,
     /// Where batches are kept until the router has them; `None`: in memory.
     pub spool: Option<SpoolSettings>,
+    /// Where the places of followed files are kept, if any are followed.
+    pub places: Option<Arc<Places>>,
 }
 
 /// What became of the lines. `delivered + dropped + lost + spooled` is how many there were, those
@@ -108,7 +116,8 @@ pub struct Report {
     pub dropped: u64,
     /// The router refused them, or did not take them in time.
     pub lost: u64,
-    /// They are on the disk, and the next shipper sends them.
+    /// They are on the disk, in the spool or in a file that is followed, and the next shipper sends
+    /// them.
     pub spooled: u64,
     /// Of the dropped ones, those that the router was not told of.
     pub untold_dropped: u64,
@@ -132,6 +141,11 @@ impl Shipment {
         // It ends without a word when its group was told to stop.
         if self.done.await.is_err() { /* see above */ }
         self.book.report()
+    }
+
+    /// Takes no more lines: who waits for room waits no longer.
+    pub fn close(&self) {
+        self.queue.close();
     }
 
     /// What became of the lines so far.
@@ -158,8 +172,12 @@ pub fn start(
 ) -> Result<(Intake, Shipment), SpoolError> {
     let book = Arc::new(Book::default());
     let outbox = Arc::new(match settings.spool.clone() {
-        None => Outbox::Memory(Slot::new(Arc::clone(&book))),
-        Some(spool) => Outbox::Disk(Spool::open(spool, Arc::clone(&book))?),
+        None => Outbox::Memory(Slot::new(Arc::clone(&book), settings.places.clone())),
+        Some(spool) => Outbox::Disk(Spool::open(
+            spool,
+            Arc::clone(&book),
+            settings.places.clone(),
+        )?),
     });
     let settings = Arc::new(settings);
     let queue = Arc::new(Queue::new(&settings));

@@ -51,11 +51,11 @@ impl Outbox {
         }
     }
 
-    /// The router has the batch that was taken, or will never have it.
-    pub(crate) async fn settle(&self) {
+    /// The router has `batch`, which was taken, or will never have it: nobody needs it any more.
+    pub(crate) async fn settle(&self, batch: &Batch) {
         match self {
-            Self::Memory(_) => {}
-            Self::Disk(spool) => spool.settle().await,
+            Self::Memory(slot) => slot.settle(batch).await,
+            Self::Disk(spool) => spool.settle(batch).await,
         }
     }
 
@@ -88,7 +88,10 @@ impl Outbox {
     /// there is one.
     pub(crate) async fn leave(&self, last: Option<Batch>) -> bool {
         match self {
-            Self::Memory(_) => false,
+            Self::Memory(slot) => {
+                slot.leave().await;
+                false
+            }
             Self::Disk(spool) => {
                 spool.leave(last).await;
                 true

@@ -29,6 +29,7 @@ impl Intake {
     pub fn offer(&self, line: Line) {
         self.offer_item(Item {
             body: Body::Line(line),
+            mark: None,
         });
     }
 
@@ -36,6 +37,7 @@ impl Intake {
     pub async fn push(&self, line: Line) {
         self.push_item(Item {
             body: Body::Line(line),
+            mark: None,
         })
         .await;
     }
@@ -45,8 +47,13 @@ impl Intake {
         self.book.drop_lines(lines, clock::wall());
     }
 
+    /// Where losses are counted.
+    pub(crate) fn book(&self) -> &Book {
+        &self.book
+    }
+
     pub(crate) fn offer_item(&self, item: Item) {
-        if self.queue.put(item).is_err() {
+        if self.queue.put(&mut Some(item)) != Put::Done {
             self.count_dropped(1);
         }
     }
@@ -56,20 +63,13 @@ impl Intake {
             item: Some(item),
             book: &self.book,
         };
-        while let Some(item) = waiting.item.take() {
+        loop {
             let mut room = std::pin::pin!(self.queue.emptied.notified());
             // Before the look: what is taken after it wakes this one.
             room.as_mut().enable();
-            match self.queue.put(item) {
-                Ok(()) => {}
-                Err(Refused::Closed(item)) => {
-                    waiting.item = Some(item);
-                    return;
-                }
-                Err(Refused::Full(item)) => {
-                    waiting.item = Some(item);
-                    room.await;
-                }
+            match self.queue.put(&mut waiting.item) {
+                Put::Done | Put::Closed => return,
+                Put::Full => room.await,
             }
         }
     }
@@ -83,7 +83,8 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.item.is_some() {
+        // With a mark it is read again.
+        if self.item.as_ref().is_some_and(|item| item.mark.is_none()) {
             self.book.drop_lines(1, clock::wall());
         }
     }
@@ -107,10 +108,12 @@ struct State {
     is_closed: bool,
 }
 
-/// Why an item was not taken.
-pub(crate) enum Refused {
-    Full(Item),
-    Closed(Item),
+/// What became of an item.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Put {
+    Done,
+    Full,
+    Closed,
 }
 
 /// What the collector finds in it.
@@ -147,25 +150,26 @@ impl Queue {
         self.lock().items.len()
     }
 
-    fn put(&self, item: Item) -> Result<(), Refused> {
+    /// Takes the item, if there is room.
+    fn put(&self, item: &mut Option<Item>) -> Put {
+        let bytes = item.as_ref().map_or(0, Item::bytes);
         let mut state = self.lock();
         if state.is_closed {
-            return Err(Refused::Closed(item));
+            return Put::Closed;
         }
-        let bytes = item.bytes();
         let is_full = self.lines_max <= state.items.len()
             || SHIP_QUEUE_BYTES_MAX.saturating_sub(state.bytes) < bytes;
         if is_full {
-            return Err(Refused::Full(item));
+            return Put::Full;
         }
-        state.items.push_back(item);
+        state.items.extend(item.take());
         state.bytes += bytes;
         let is_new = state.items.len() == 1 || self.is_ripe(&state);
         drop(state);
         if is_new {
             self.filled.notify_one();
         }
-        Ok(())
+        Put::Done
     }
 
     /// Waits until there is a batch's worth, or for `wait` after there is anything; false when

@@ -7,10 +7,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock;
-use crate::limits::SHIP_READ_BYTES_MAX;
+use crate::limits::{SHIP_LAST_READ_WAIT, SHIP_LAST_READS_MAX, SHIP_READ_BYTES_MAX};
+use crate::shutdown::Shutdown;
 use crate::sources::ship::join::Join;
-use crate::sources::ship::line::Item;
-use crate::sources::ship::lines::{Fed, Lines, Now};
+use crate::sources::ship::lines::{Lines, Now};
 use crate::sources::ship::queue::Intake;
 use crate::sources::ship::split::Splitter;
 use crate::syslog::message::Pri;
@@ -59,30 +59,52 @@ pub struct Reading {
 /// # Errors
 /// `io::Error` of the source; what was read before is in the intake.
 pub async fn read_lines(
+    source: impl AsyncRead + Unpin,
+    reading: &Reading,
+    intake: &Intake,
+) -> io::Result<()> {
+    read_lines_until(&Shutdown::new(), source, reading, intake).await
+}
+
+/// As `read_lines`, until `stop` is asked for; then what is there already is still read.
+///
+/// # Errors
+/// `io::Error` of the source; what was read before is in the intake.
+pub async fn read_lines_until(
+    stop: &Shutdown,
     mut source: impl AsyncRead + Unpin,
     reading: &Reading,
     intake: &Intake,
 ) -> io::Result<()> {
     let mut lines = Lines::new(reading.clone(), 0);
     let mut buffer = vec![0; SHIP_READ_BYTES_MAX];
-    loop {
+    let mut ends_at: Option<Instant> = None;
+    let ended = loop {
+        let patience = ends_at.map(|ends_at| ends_at.min(clock::now() + SHIP_LAST_READ_WAIT));
         let read = tokio::select! {
-            read = source.read(&mut buffer) => Some(read),
-            () = until(lines.due()) => None,
-        };
-        let fed = match read {
-            None => lines.take_due(),
-            Some(Ok(0)) => break,
-            Some(Ok(count)) => lines.feed(buffer.get(..count).unwrap_or_default(), now()),
-            Some(Err(error)) => {
-                give(lines.end(now()), reading.when_full, intake).await;
-                return Err(error);
+            read = source.read(&mut buffer) => read,
+            () = until(patience) => break Ok(()),
+            () = stop.requested(), if ends_at.is_none() => {
+                ends_at = Some(clock::now() + SHIP_LAST_READS_MAX);
+                continue;
+            }
+            () = until(lines.due()) => {
+                lines.take_due().give(|_| None, reading.when_full, intake).await;
+                continue;
             }
         };
-        give(fed, reading.when_full, intake).await;
-    }
-    give(lines.end(now()), reading.when_full, intake).await;
-    Ok(())
+        match read {
+            Ok(0) => break Ok(()),
+            Ok(count) => {
+                let fed = lines.feed(buffer.get(..count).unwrap_or_default(), now());
+                fed.give(|_| None, reading.when_full, intake).await;
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    let rest = lines.end(now());
+    rest.give(|_| None, reading.when_full, intake).await;
+    ended
 }
 
 /// Now, for people and for waiting.
@@ -98,18 +120,5 @@ pub(crate) async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-async fn give(fed: Fed, when_full: WhenFull, intake: &Intake) {
-    if 0 < fed.malformed {
-        intake.count_dropped(fed.malformed);
-    }
-    for (body, _) in fed.bodies {
-        let item = Item { body };
-        match when_full {
-            WhenFull::Drop => intake.offer_item(item),
-            WhenFull::Block => intake.push_item(item).await,
-        }
     }
 }

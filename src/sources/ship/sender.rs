@@ -68,7 +68,7 @@ impl Sender {
                     break;
                 }
             }
-            self.outbox.settle().await;
+            self.outbox.settle(&batch).await;
         }
         let words = Batch::new(&[], &self.settings, &self.book).await;
         let told = words.told;

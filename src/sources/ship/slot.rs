@@ -7,6 +7,8 @@ use tokio::sync::Notify;
 use crate::clock;
 use crate::sources::ship::batch::Batch;
 use crate::sources::ship::book::Book;
+use crate::sources::ship::places;
+use crate::sources::ship::places::Places;
 
 /// The room.
 pub(crate) struct Slot {
@@ -14,6 +16,7 @@ pub(crate) struct Slot {
     filled: Notify,
     emptied: Notify,
     book: Arc<Book>,
+    places: Option<Arc<Places>>,
 }
 
 #[derive(Default)]
@@ -24,12 +27,13 @@ struct State {
 
 impl Slot {
     /// An empty one.
-    pub(crate) fn new(book: Arc<Book>) -> Self {
+    pub(crate) fn new(book: Arc<Book>, places: Option<Arc<Places>>) -> Self {
         Self {
             state: Mutex::default(),
             filled: Notify::new(),
             emptied: Notify::new(),
             book,
+            places,
         }
     }
 
@@ -69,11 +73,31 @@ impl Slot {
         taken
     }
 
-    /// Loses `taken` and all that still comes.
+    /// Remembers how far `batch` brings files.
+    pub(crate) async fn settle(&self, batch: &Batch) {
+        if let Some(places) = self.places.clone()
+            && !batch.marks.is_empty()
+        {
+            places.advance(&batch.marks);
+            places::on_disk(move || places.save_in_time()).await;
+        }
+    }
+
+    /// Remembers how far all batches brought files.
+    pub(crate) async fn leave(&self) {
+        if let Some(places) = self.places.clone() {
+            places::on_disk(move || places.save()).await;
+        }
+    }
+
+    /// Loses `taken` and all that still comes, but for what can be read again.
     pub(crate) async fn give_up(&self, taken: Batch) {
         let mut taken = Some(taken);
         while let Some(batch) = taken {
-            self.book.lose(batch.lines, batch.told, clock::wall());
+            // What is still in its file is read there by the next shipper.
+            self.book.spool(batch.lines_in_files);
+            let lost = batch.lines.saturating_sub(batch.lines_in_files);
+            self.book.lose(lost, batch.told, clock::wall());
             self.ready().await;
             taken = self.take();
         }

@@ -12,6 +12,7 @@ use crate::clock::UnixMicros;
 use crate::id::{FrameId, Token};
 use crate::sources::ship::batch::Batch;
 use crate::sources::ship::book::{Loss, Losses};
+use crate::sources::ship::places::Mark;
 
 /// The batch written into a file.
 pub(crate) fn write(batch: &Batch) -> Vec<u8> {
@@ -66,6 +67,8 @@ struct Head {
     dropped_since: UnixMicros,
     lost: u64,
     lost_since: UnixMicros,
+    #[serde(default)]
+    marks: Vec<Mark>,
 }
 
 impl Head {
@@ -81,6 +84,7 @@ impl Head {
             dropped_since: dropped.since,
             lost: lost.lines,
             lost_since: lost.since,
+            marks: batch.marks.clone(),
         }
     }
 
@@ -102,6 +106,8 @@ impl Head {
                 },
             },
             token: self.token,
+            marks: self.marks,
+            lines_in_files: 0,
         })
     }
 }
@@ -140,13 +146,14 @@ pub fn fuzz_spool_file(bytes: &[u8]) {
             (again.lines, again.frames, again.is_gzip, again.told),
             (batch.lines, batch.frames, batch.is_gzip, batch.told)
         );
-        assert!(again.token == batch.token);
+        assert!(again.token == batch.token && again.marks == batch.marks);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::ship::places::{FileKey, Head};
 
     fn batch() -> Batch {
         Batch {
@@ -163,6 +170,15 @@ mod tests {
                 },
             },
             token: Some(Token::new("t.other").unwrap()),
+            marks: vec![Mark {
+                key: FileKey {
+                    device: 1,
+                    inode: 2,
+                },
+                position: 77,
+                head: Head::of(b"x"),
+            }],
+            lines_in_files: 0,
         }
     }
 

@@ -24,6 +24,8 @@ use tracing::warn;
 use crate::clock;
 use crate::sources::ship::batch::Batch;
 use crate::sources::ship::book::{Book, Losses};
+use crate::sources::ship::places;
+use crate::sources::ship::places::Places;
 use crate::sources::ship::reader::WhenFull;
 use crate::sources::ship::spool::folder::Folder;
 
@@ -50,6 +52,7 @@ pub(crate) struct Spool {
     filled: Notify,
     emptied: Notify,
     book: Arc<Book>,
+    places: Option<Arc<Places>>,
 }
 
 #[derive(Default)]
@@ -77,7 +80,11 @@ struct Entry {
 
 impl Spool {
     /// Opens the folder and finds what an earlier shipper left. Blocks.
-    pub(crate) fn open(settings: SpoolSettings, book: Arc<Book>) -> Result<Self, SpoolError> {
+    pub(crate) fn open(
+        settings: SpoolSettings,
+        book: Arc<Book>,
+        places: Option<Arc<Places>>,
+    ) -> Result<Self, SpoolError> {
         let folder = Folder::open(&settings.path)?;
         let fault = |error| SpoolError::Folder {
             path: settings.path.clone(),
@@ -88,14 +95,19 @@ impl Spool {
             state.number_next = number + 1;
             let bytes = folder.read(number).map_err(fault)?;
             match file::read(&bytes) {
-                Ok(batch) => state.push(Entry {
-                    number,
-                    bytes: folder.bytes(number).map_err(fault)?,
-                    lines: batch.lines,
-                    told: batch.told,
-                    batch: None,
-                    is_on_disk: true,
-                }),
+                Ok(batch) => {
+                    if let Some(places) = &places {
+                        places.advance(&batch.marks);
+                    }
+                    state.push(Entry {
+                        number,
+                        bytes: folder.bytes(number).map_err(fault)?,
+                        lines: batch.lines,
+                        told: batch.told,
+                        batch: None,
+                        is_on_disk: true,
+                    });
+                }
                 Err(torn) => {
                     tell_torn(number, torn.lines);
                     book.lose(torn.lines.unwrap_or(0), Losses::default(), clock::wall());
@@ -110,6 +122,7 @@ impl Spool {
             filled: Notify::new(),
             emptied: Notify::new(),
             book,
+            places,
         })
     }
 
@@ -149,6 +162,10 @@ impl Spool {
             warn!(%error, "a batch cannot be spooled, it is in memory only");
         }
         let is_on_disk = written.is_ok();
+        if let (true, Some(places)) = (is_on_disk, &self.places) {
+            // They are saved when the file goes; until then it is the file that knows them.
+            places.advance(&batch.marks);
+        }
         {
             let mut state = self.lock();
             let is_next = state.entries.is_empty();
@@ -239,15 +256,22 @@ impl Spool {
         }
     }
 
-    /// The batch that was taken is done with.
-    pub(crate) async fn settle(&self) {
-        if let Some(Entry {
-            number,
-            is_on_disk: true,
-            ..
-        }) = self.remove_first()
+    /// `batch`, which was taken, is done with. How far it brings files is written before its own file
+    /// goes: killed in between, the next shipper finds one or the other.
+    pub(crate) async fn settle(&self, batch: &Batch) {
+        let Some(entry) = self.remove_first() else {
+            return;
+        };
+        if let Some(places) = self.places.clone()
+            && !batch.marks.is_empty()
         {
-            self.remove(number).await;
+            if !entry.is_on_disk {
+                places.advance(&batch.marks);
+            }
+            places::on_disk(move || places.save()).await;
+        }
+        if entry.is_on_disk {
+            self.remove(entry.number).await;
         }
     }
 

@@ -1,0 +1,274 @@
+//! Followed files: lines out of files that grow, are rotated, emptied and removed.
+//!
+//! Files are looked at four times a second, and looked for once a second: that works on every file
+//! system, and a rotation in between costs nothing, since a file is known by its inode and read to
+//! its end under whatever name. (Who rotates more often than once a second names the rotated files,
+//! too.) What was rotated while no shipper ran is found by its inode. What nobody can read is what
+//! was written between the copy and the emptying of a rotation that does so (`copytruncate`), and
+//! what was not read yet when it came.
+//!
+//! The reader waits for room in the queue: the files keep what there is none for, and nobody who
+//! writes them is held up.
+
+mod file;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::limits::{SHIP_FILE_GONE_AFTER, SHIP_FILES_MAX, SHIP_POLL_INTERVAL, SHIP_SCAN_INTERVAL};
+use crate::shutdown::Shutdown;
+use crate::sources::ship::follow::file::{Followed, Read};
+use crate::sources::ship::lines::{Fed, Lines};
+use crate::sources::ship::places::{FileKey, Mark, Places};
+use crate::sources::ship::queue::Intake;
+use crate::sources::ship::reader::{Reading, WhenFull, now};
+
+/// Which files are followed, and how.
+pub struct FollowSettings {
+    /// Names with `*`, `?`, `[…]` and `**`.
+    pub patterns: Vec<glob::Pattern>,
+    /// Whether files that are there when nobody followed any before are read from their start.
+    pub is_from_start: bool,
+    /// How lines are read. An empty PROCID is made out of the file's name.
+    pub reading: Reading,
+    /// Where places are kept; `None`: they are not.
+    pub places: Option<Arc<Places>>,
+}
+
+/// Reads files until `stop` is asked for. It may wait for room in the queue, until that is closed.
+pub async fn follow(settings: FollowSettings, intake: &Intake, stop: &Shutdown) {
+    let mut follower = Follower {
+        settings,
+        sources: Vec::new(),
+        scan_at: clock::now(),
+        is_first: true,
+        is_full_told: false,
+    };
+    while !stop.is_requested() {
+        let poll_at = clock::now() + SHIP_POLL_INTERVAL;
+        follower.look().await;
+        follower.read(intake, stop).await;
+        tokio::select! {
+            () = stop.requested() => {}
+            () = sleep_until(poll_at) => {}
+        }
+    }
+    if follower.settings.places.is_none() {
+        // Nobody will read it again.
+        for source in &mut follower.sources {
+            let fed = source.lines.end(now());
+            source.give(fed, intake).await;
+        }
+    }
+}
+
+struct Follower {
+    settings: FollowSettings,
+    /// In the order in which they came: of a rotated file the older part is read first.
+    sources: Vec<Source>,
+    scan_at: Instant,
+    is_first: bool,
+    is_full_told: bool,
+}
+
+/// A file and what is read out of it.
+struct Source {
+    key: FileKey,
+    /// Taken while it is read on another thread.
+    followed: Option<Followed>,
+    /// What marks of its lines have in common, where places are kept.
+    mark: Option<Mark>,
+    reading: Reading,
+    lines: Lines,
+    /// When it was last found by its name, or had something to read.
+    seen_at: Instant,
+}
+
+impl Follower {
+    /// Looks for files that have come.
+    async fn look(&mut self) {
+        let now = clock::now();
+        if now < self.scan_at {
+            return;
+        }
+        self.scan_at = now + SHIP_SCAN_INTERVAL;
+        for path in self.unknown(now).await {
+            if SHIP_FILES_MAX <= self.sources.len() {
+                if !std::mem::replace(&mut self.is_full_told, true) {
+                    warn!(path = %path.display(), "too many files, this one is not followed");
+                }
+            } else if let Err(error) = self.open(&path) {
+                warn!(path = %path.display(), %error, "a file cannot be followed");
+            }
+        }
+        self.is_first = false;
+    }
+
+    /// The files that are not followed yet; those that are have been seen.
+    async fn unknown(&mut self, now: Instant) -> Vec<PathBuf> {
+        let patterns = self.settings.patterns.clone();
+        let places = self.settings.places.clone().filter(|_| self.is_first);
+        let found = tokio::task::spawn_blocking(move || scan::files(&patterns, places.as_deref()));
+        let mut known: BTreeMap<FileKey, &mut Source> = self
+            .sources
+            .iter_mut()
+            .map(|source| (source.key, source))
+            .collect();
+        let mut unknown = Vec::new();
+        for (key, path) in found.await.unwrap_or_default() {
+            match known.get_mut(&key) {
+                Some(source) => source.seen_at = now,
+                None => unknown.push(path),
+            }
+        }
+        unknown
+    }
+
+    /// Begins to follow a file: where it was left, at its end, or at its start.
+    fn open(&mut self, path: &Path) -> io::Result<()> {
+        let mut followed = Followed::open(path)?;
+        let places = self.settings.places.as_ref();
+        let is_resumed = match places.and_then(|places| places.of(followed.key)) {
+            Some(mark) => followed.resume(mark)?,
+            None => false,
+        };
+        let is_first_ever = self.is_first && places.is_none_or(|places| places.is_new());
+        let is_old = is_first_ever && !self.settings.is_from_start;
+        if !is_resumed && (is_old || self.has_original_of(&followed)?) {
+            followed.skip_to_end()?;
+        }
+        if let Some(places) = places {
+            // So that it is known at the next start.
+            places.advance(&[followed.mark(followed.position())]);
+        }
+        info!(path = %path.display(), position = followed.position(), "following a file");
+        let mut reading = self.settings.reading.clone();
+        if reading.procid.is_empty() {
+            reading.procid = Arc::from(procid_of(path));
+        }
+        self.sources.push(Source {
+            key: followed.key,
+            mark: places.map(|_| followed.mark(followed.position())),
+            lines: Lines::new(reading.clone(), followed.position()),
+            reading,
+            seen_at: clock::now(),
+            followed: Some(followed),
+        });
+        Ok(())
+    }
+
+    /// Whether `followed` is a copy of a file that is followed.
+    fn has_original_of(&self, followed: &Followed) -> io::Result<bool> {
+        for other in self.sources.iter().filter_map(|s| s.followed.as_ref()) {
+            if followed.is_copy_of(other)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads every file to its end.
+    async fn read(&mut self, intake: &Intake, stop: &Shutdown) {
+        for source in &mut self.sources {
+            while !stop.is_requested() && source.read(intake).await {}
+            if source.is_gone() {
+                let fed = source.lines.end(now());
+                source.give(fed, intake).await;
+            }
+        }
+        self.sources.retain(|source| !source.is_gone());
+    }
+}
+
+impl Source {
+    /// Whether nobody writes it any more, as far as can be known.
+    fn is_gone(&self) -> bool {
+        self.seen_at + SHIP_FILE_GONE_AFTER < clock::now()
+    }
+
+    /// Reads a piece; says whether there may be more.
+    async fn read(&mut self, intake: &Intake) -> bool {
+        let Some(mut followed) = self.followed.take() else {
+            return false;
+        };
+        let read = tokio::task::spawn_blocking(move || {
+            let read = followed.read();
+            (followed, read)
+        });
+        let Ok((followed, read)) = read.await else {
+            return false;
+        };
+        let (fed, has_more) = match read {
+            Ok(Read::Bytes(bytes)) => {
+                self.seen_at = clock::now();
+                (self.lines.feed(&bytes, now()), true)
+            }
+            Ok(Read::Restarted) => {
+                // The file holds it no more: there is no place to come back to.
+                let rest = self.lines.end(now());
+                rest.give(|_| None, WhenFull::Block, intake).await;
+                self.lines = Lines::new(self.reading.clone(), 0);
+                (Fed::default(), true)
+            }
+            Ok(Read::Nothing) => {
+                let is_due = self.lines.due().is_some_and(|due| due <= clock::now());
+                let fed = match is_due {
+                    true => self.lines.take_due(),
+                    false => Fed::default(),
+                };
+                (fed, false)
+            }
+            Err(error) => {
+                warn!(%error, "a followed file cannot be read");
+                (Fed::default(), false)
+            }
+        };
+        self.mark = self.mark.map(|_| followed.mark(0));
+        self.followed = Some(followed);
+        self.give(fed, intake).await;
+        has_more
+    }
+
+    async fn give(&self, fed: Fed, intake: &Intake) {
+        let mark = |position| {
+            let mark = self.mark?;
+            Some(Mark { position, ..mark })
+        };
+        fed.give(mark, WhenFull::Block, intake).await;
+    }
+}
+
+/// `web.1` of `log/web.1.log`, and of `log/web.1.log.2`.
+fn procid_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.find(".log") {
+        Some(at) if 0 < at => name.get(..at).unwrap_or(&name).to_owned(),
+        _ => name.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_called_as_its_file() {
+        for (path, expected) in [
+            ("log/web.1.log", "web.1"),
+            ("/var/log/app.log.2", "app"),
+            ("app.log-20261125", "app"),
+            ("syslog", "syslog"),
+            (".log", ".log"),
+            ("worker.out", "worker.out"),
+        ] {
+            assert_eq!(procid_of(Path::new(path)), expected, "{path}");
+        }
+    }
+}

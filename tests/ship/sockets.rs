@@ -1,0 +1,136 @@
+//! Local sockets, with the real `logger`.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::process::Command;
+
+use crate::program::{Ship, logs_url};
+use crate::support::Router;
+use crate::support::sinks::HttpSink;
+
+async fn logger(path: &Path, arguments: &[&str]) {
+    let status = Command::new("logger")
+        .arg("-u")
+        .arg(path)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .expect("logger is installed by tests/peers/install.sh");
+    assert!(status.success());
+}
+
+#[tokio::test]
+async fn the_real_logger_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let router = Router::start().await;
+    let token = router.channel("app").await;
+    let flags = ["--unix", path.to_str().unwrap(), "--wait", "10ms"];
+    let ship = Ship::start(&logs_url(&router, &token), &flags);
+    crate::support::until("the socket", || path.exists().then_some(())).await;
+    logger(
+        &path,
+        &["-t", "backup", "-p", "local0.err", "disk  is full"],
+    )
+    .await;
+    logger(&path, &["-t", "backup", "--id=77", "--rfc5424", "done"]).await;
+    let history = router.history_until("app", 2).await;
+    assert!(
+        history[0].ends_with(" app[backup]: disk  is full"),
+        "{history:?}"
+    );
+    assert!(history[1].ends_with(" app[backup.77]: done"), "{history:?}");
+    // What was written before the end is still taken.
+    let many: String = (0..200).map(|n| format!("line {n}\n")).collect();
+    let file = folder.path().join("many");
+    std::fs::write(&file, many).unwrap();
+    logger(&path, &["-t", "many", "-f", file.to_str().unwrap()]).await;
+    ship.signal("TERM");
+    let ended = ship.ended().await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(router.history("app", 1_000).await.len(), 202);
+    assert!(!path.exists(), "the socket goes with its program");
+}
+
+#[tokio::test]
+async fn connections_are_taken_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let sink = HttpSink::start([]).await;
+    let flags = [
+        "--unix-stream",
+        path.to_str().unwrap(),
+        "--procid",
+        "web.1",
+        "--wait",
+        "10ms",
+    ];
+    let ship = Ship::start(&sink.url(), &flags);
+    crate::support::until("the socket", || path.exists().then_some(())).await;
+    let mut first = UnixStream::connect(&path).await.unwrap();
+    first
+        .write_all(b"<13>Nov 25 08:54:19 me: one\n<14>tw")
+        .await
+        .unwrap();
+    sink.frames_until(1).await;
+    let mut second = UnixStream::connect(&path).await.unwrap();
+    second.write_all(b"<15>three\n").await.unwrap();
+    sink.frames_until(2).await;
+    first.write_all(b"o\n").await.unwrap();
+    let frames = sink.frames_until(3).await;
+    for (frame, pri, text) in [
+        (&frames[0], "<13>1 ", " web.1 - - one\n"),
+        (&frames[1], "<15>1 ", " web.1 - - three\n"),
+        (&frames[2], "<14>1 ", " web.1 - - two\n"),
+    ] {
+        assert!(frame.starts_with(pri) && frame.ends_with(text), "{frame}");
+    }
+    first.write_all(b"<13>last").await.unwrap();
+    ship.signal("TERM");
+    assert_eq!(ship.ended().await.code, Some(0));
+    let frames = sink.frames();
+    assert!(frames[3].ends_with(" web.1 - - last\n"), "{frames:?}");
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let sink = HttpSink::start([]).await;
+    let shown = path.to_str().unwrap();
+    for flag in ["--unix", "--unix-stream"] {
+        std::fs::write(&path, "").unwrap();
+        let ended = Ship::start(&sink.url(), &[flag, shown]).ended().await;
+        let said = format!("logboom: {shown} is there already and is no socket\n");
+        assert_eq!((ended.code, ended.stderr), (Some(1), said));
+        std::fs::remove_file(&path).unwrap();
+
+        let first = Ship::start(&sink.url(), &[flag, shown]);
+        crate::support::until("the socket", || path.exists().then_some(())).await;
+        let ended = Ship::start(&sink.url(), &[flag, shown]).ended().await;
+        let said = format!("logboom: another program listens at {shown}\n");
+        assert_eq!((ended.code, ended.stderr), (Some(1), said));
+        // A killed one leaves its socket, and the next one takes its place.
+        first.signal("KILL");
+        assert_eq!(first.ended().await.code, None);
+        assert!(path.exists());
+        let next = Ship::start(&sink.url(), &[flag, shown, "--verbose"]);
+        crate::support::until("the socket", || {
+            let is_taken = match flag {
+                "--unix" => std::os::unix::net::UnixDatagram::unbound()
+                    .unwrap()
+                    .connect(&path)
+                    .is_ok(),
+                _ => std::os::unix::net::UnixStream::connect(&path).is_ok(),
+            };
+            is_taken.then_some(())
+        })
+        .await;
+        next.signal("TERM");
+        assert_eq!(next.ended().await.code, Some(0));
+    }
+}
