@@ -78,7 +78,8 @@ pub(crate) fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn free_port() -> u16 {
+/// A port where nobody listens for TCP. Somebody else may take it first, then the test fails.
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

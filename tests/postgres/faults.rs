@@ -176,7 +176,7 @@ async fn setup_makes_what_is_missing_once() {
         assert!(said.contains(part), "{part} is missing in:\n{said}");
     }
     let url = said
-        .split("DATABASE_URL=")
+        .split("export DATABASE_URL=")
         .nth(1)
         .unwrap()
         .split_whitespace()

@@ -13,3 +13,4 @@ mod cluster;
 mod faults;
 mod logs;
 mod metrics;
+mod readme;

@@ -46,7 +46,7 @@ pub(crate) fn run(
         variable: DATABASE_URL_VARIABLE,
         instead: ", naming a superuser",
     })?;
-    let done = small_runtime()?.block_on(async {
+    let (done, url) = small_runtime()?.block_on(async {
         let shutdown = Shutdown::new();
         let done = setup::apply(&url, &given.role, &shutdown).await;
         shutdown.request();
@@ -62,6 +62,9 @@ pub(crate) fn run(
     }
     if done.iter().any(|done| matches!(done, Done::Waits(_))) {
         out.line("Restart the server: until then it writes no log files.")?;
+    }
+    if let Some(url) = url {
+        out.line(&format!("export DATABASE_URL={url}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

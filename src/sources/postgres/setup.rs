@@ -164,7 +164,7 @@ pub enum SetupError {
     Random(#[from] getrandom::Error),
 }
 
-/// Makes what is missing.
+/// Makes what is missing; gives what became of each thing, and the URL of the role if it was made.
 ///
 /// # Errors
 /// `SetupError`; what was made before it stays.
@@ -172,7 +172,7 @@ pub async fn apply(
     url: &DatabaseUrl,
     role: &RoleName,
     shutdown: &Shutdown,
-) -> Result<Vec<Done>, SetupError> {
+) -> Result<(Vec<Done>, Option<String>), SetupError> {
     let client = connect(url, &Trusts::default(), shutdown).await?;
     let failed = |error: tokio_postgres::Error| Fault::of(url, &error);
     let is_superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user";
@@ -194,8 +194,9 @@ pub async fn apply(
         .execute("SELECT pg_reload_conf()", &[])
         .await
         .map_err(failed)?;
-    done.push(make_role(&client, url, role).await?);
-    Ok(done)
+    let (made, url) = make_role(&client, url, role).await?;
+    done.push(made);
+    Ok((done, url))
 }
 
 /// The first version with jsonlog.
@@ -247,7 +248,7 @@ async fn make_role(
     client: &Client,
     url: &DatabaseUrl,
     role: &RoleName,
-) -> Result<Done, SetupError> {
+) -> Result<(Done, Option<String>), SetupError> {
     let failed = |error: tokio_postgres::Error| Fault::of(url, &error);
     let asked = "SELECT rolcanlogin, pg_has_role(oid, 'pg_monitor', 'MEMBER') \
         FROM pg_roles WHERE rolname = $1";
@@ -257,20 +258,18 @@ async fn make_role(
         let made =
             format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'; GRANT pg_monitor TO {role}");
         client.batch_execute(&made).await.map_err(failed)?;
-        return Ok(Done::Made(format!(
-            "role {role}: DATABASE_URL={}",
-            url.text_for(&role.0, &password)
-        )));
+        return Ok((
+            Done::Made(format!("role {role}")),
+            Some(url.text_for(&role.0, &password)),
+        ));
     };
     let (can_login, is_monitor): (bool, bool) = (found.get(0), found.get(1));
     if can_login && is_monitor {
-        return Ok(Done::Right(format!("role {role}")));
+        return Ok((Done::Right(format!("role {role}")), None));
     }
     let changed = format!("ALTER ROLE {role} LOGIN; GRANT pg_monitor TO {role}");
     client.batch_execute(&changed).await.map_err(failed)?;
-    Ok(Done::Made(format!(
-        "role {role}: it may log in and is in pg_monitor"
-    )))
+    Ok((Done::Made(format!("role {role}: login, pg_monitor")), None))
 }
 
 #[cfg(test)]
