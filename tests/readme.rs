@@ -11,12 +11,15 @@ use std::process::Stdio;
 
 use tokio::io::AsyncBufReadExt;
 use tokio::io::BufReader;
+use tokio::io::Lines;
+use tokio::process::Child;
+use tokio::process::ChildStdout;
 use tokio::process::Command;
 
-/// The first `sh` block under the heading `title`.
+/// The first `sh` block under the heading `title`, its `#` included.
 fn block(title: &str) -> String {
     let readme = include_str!("../README.md");
-    let (_, section) = readme.split_once(&format!("\n## {title}\n")).unwrap();
+    let (_, section) = readme.split_once(&format!("\n{title}\n")).unwrap();
     let (_, block) = section.split_once("\n```sh\n").unwrap();
     block.split_once("\n```\n").unwrap().0.to_owned()
 }
@@ -40,67 +43,115 @@ impl Drop for Group {
     }
 }
 
+/// What a new user types: the commands of some blocks, one after the other, in one shell.
+struct Session {
+    script: String,
+    seen: String,
+    lines: Lines<BufReader<ChildStdout>>,
+    _folder: tempfile::TempDir,
+    _shell: Child,
+    _group: Group,
+}
+
+impl Session {
+    /// Begins to type the blocks under `titles`; only the last one's last command may not end.
+    fn start(titles: &[&str]) -> Self {
+        let [http, syslog] = [free_port(), free_port()];
+        let mut commands = Vec::new();
+        for (index, title) in titles.iter().enumerate() {
+            let is_last = index + 1 == titles.len();
+            for line in block(title).lines() {
+                // The program is built already, and only the last tail can be watched.
+                let is_built = line.starts_with("cargo ") || line.starts_with("export PATH=");
+                let is_tail = line.starts_with("logboom logs ") && line.contains(" --tail");
+                if !is_built && (is_last || !is_tail) {
+                    // The usual ports may be taken on this machine.
+                    let line = line.replace("8601", &http);
+                    commands.push(line.replace(" 6001 ", &format!(" {syslog} ")));
+                }
+            }
+        }
+        let script = commands.join("\n");
+        let folder = tempfile::tempdir().unwrap();
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_logboom"));
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{path}", program.parent().unwrap().display());
+        let mut shell = Command::new("bash")
+            .args(["-e", "-c", &script])
+            .current_dir(folder.path())
+            .env("PATH", path)
+            .env("LOGBOOM_URL", format!("http://127.0.0.1:{http}"))
+            .env("LOGBOOM_HTTP", format!("127.0.0.1:{http}"))
+            .env("LOGBOOM_SYSLOG_TCP", format!("127.0.0.1:{syslog}"))
+            .env("LOGBOOM_SYSLOG_UDP", format!("127.0.0.1:{syslog}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self {
+            script,
+            seen: String::new(),
+            lines: BufReader::new(shell.stdout.take().unwrap()).lines(),
+            _folder: folder,
+            _group: Group(shell.id().unwrap()),
+            _shell: shell,
+        }
+    }
+
+    /// Reads on until what was seen so far satisfies `is_through`.
+    async fn until(&mut self, is_through: impl Fn(&str) -> bool) {
+        let read = async {
+            while !is_through(&self.seen) {
+                let Some(line) = self.lines.next_line().await.unwrap() else {
+                    panic!("it ended after:\n{}", self.seen);
+                };
+                self.seen.push_str(line.trim_end());
+                self.seen.push('\n');
+            }
+        };
+        let is_done = tokio::time::timeout(support::PATIENCE, read).await.is_ok();
+        assert!(is_done, "{}\n{}", self.script, self.seen);
+    }
+}
+
+const FIRST: &str = "## First message through";
+
 #[tokio::test]
 async fn the_first_message_goes_through() {
-    let title = "First message through";
-    let [http, syslog] = [free_port(), free_port()];
-    // The program is built already, and the usual ports may be taken on this machine.
-    let commands: Vec<String> = block(title)
-        .lines()
-        .filter(|line| !line.starts_with("cargo ") && !line.starts_with("export PATH="))
-        .map(|line| {
-            line.replace("8601", &http)
-                .replace(" 6001 ", &format!(" {syslog} "))
-        })
-        .collect();
-    assert_eq!(commands.last().unwrap(), "logboom logs myapp --tail");
-    let script = commands.join("\n");
-
-    let folder = tempfile::tempdir().unwrap();
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_logboom"));
-    let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", program.parent().unwrap().display());
-    let mut child = Command::new("bash")
-        .args(["-e", "-c", &script])
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env("LOGBOOM_URL", format!("http://127.0.0.1:{http}"))
-        .env("LOGBOOM_HTTP", format!("127.0.0.1:{http}"))
-        .env("LOGBOOM_SYSLOG_TCP", format!("127.0.0.1:{syslog}"))
-        .env("LOGBOOM_SYSLOG_UDP", format!("127.0.0.1:{syslog}"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let _group = Group(child.id().unwrap());
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut seen = String::new();
+    let mut session = Session::start(&[FIRST]);
+    assert!(session.script.ends_with("\nlogboom logs myapp --tail"));
     // `logger` hears no answer: its message may be in the tail only, that of curl is in both.
     let is_through = |seen: &str| {
         let count = |text: &str| seen.matches(text).count();
         1 <= count(" app[-]: hello from logger\n") && 2 <= count(" app[web.1]: hello from curl\n")
     };
-    let read = async {
-        while !is_through(&seen) {
-            let Some(line) = lines.next_line().await.unwrap() else {
-                panic!("it ended after:\n{seen}");
-            };
-            seen.push_str(line.trim_end());
-            seen.push('\n');
-        }
-    };
-    let is_done = tokio::time::timeout(support::PATIENCE, read).await.is_ok();
-    assert!(is_done, "{script}\n{seen}");
+    session.until(is_through).await;
     for part in [
         "logboom ready http=127.0.0.1:",
         "\nnormal\n",
         "\nchannel myapp\n",
         "\nHTTP/1.1 204 No Content\n",
     ] {
+        let seen = &session.seen;
         assert!(seen.contains(part), "{part:?} is missing in:\n{seen}");
     }
+}
+
+#[tokio::test]
+async fn lines_are_shipped() {
+    let mut session = Session::start(&[FIRST, "### Piped, from files, from sockets"]);
+    let is_through = |seen: &str| {
+        [
+            " app[web.1]: hello from a pipe\n",
+            " app[worker.1]: hello from a file\n",
+            " app[backup]: hello from logger\n",
+        ]
+        .iter()
+        .all(|line| seen.contains(line))
+    };
+    session.until(is_through).await;
 }
 
 #[tokio::test]
@@ -111,9 +162,13 @@ async fn every_command_of_the_readme_is_one() {
         let line = line.trim_end_matches(" &").split(" #").next().unwrap();
         let words = line.strip_prefix("logboom ").unwrap();
         // With --help nothing is done, but what stands before it must be known. Quotes are the
-        // shell's.
+        // shell's; behind `--` stands another program.
+        let asked = match words.split_once(" -- ") {
+            Some((words, program)) => format!("{words} --help -- {program}"),
+            None => format!("{words} --help"),
+        };
         let output = Command::new("bash")
-            .args(["-c", &format!("\"$0\" {words} --help")])
+            .args(["-c", &format!("\"$0\" {asked}")])
             .arg(env!("CARGO_BIN_EXE_logboom"))
             .output()
             .await

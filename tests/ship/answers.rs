@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use crate::program::{Ship, free_address, logs_url, ship, texts};
 use crate::proxy::Proxy;
 use crate::support::Router;
+use crate::support::certificates::Certificates;
 use crate::support::sinks::{HttpSink, Reply};
 
 fn answer(status: &str, headers: &str, body: &str) -> Reply {
@@ -274,4 +275,46 @@ async fn a_wrong_token_is_told_in_the_routers_words() {
     assert!(ended.stderr.contains("status=401"), "{ended:?}");
     let token = router.channel("app").await;
     ship(&logs_url(&router, &token), &[], "two\n").await;
+}
+
+#[tokio::test]
+async fn certificates_are_believed_only_when_asked_to() {
+    let certificates = Certificates::new();
+    let sink = HttpSink::start_with("127.0.0.1:0", Some(certificates.acceptor(false)), []).await;
+    let url = format!("https://localhost:{}/logs", sink.address.port());
+    let mut wary = Ship::start(&url, &["--grace", "500ms"]);
+    wary.write("one\n").await;
+    wary.said("certificate validation failed").await;
+    wary.close();
+    assert_eq!(wary.ended().await.code, Some(1));
+    assert_eq!(sink.posts().len(), 0);
+    ship(&url, &["--skip-verify"], "two\n").await;
+    assert_eq!(texts(&sink.posts()[0]), ["two"]);
+}
+
+#[tokio::test]
+async fn who_asks_twice_waits_no_longer() {
+    let url = format!("http://{}/logs", free_address());
+    let mut ship = Ship::start(&url, &["--grace", "1h"]);
+    ship.write("one\n").await;
+    ship.said("trying again").await;
+    ship.signal("TERM");
+    // The second one may come with the first, and is then the same: it is sent until it is heard.
+    let pid = ship.pid();
+    let asking = async {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            ticks.tick().await;
+            crate::program::signal(pid, "INT");
+        }
+    };
+    let ended = tokio::select! {
+        ended = ship.ended() => ended,
+        () = asking => unreachable!(),
+    };
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("delivered=0 dropped=0 lost=1"),
+        "{ended:?}"
+    );
 }

@@ -77,11 +77,12 @@ impl Ship {
 
     /// Sends it a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        let status = std::process::Command::new("kill")
-            .args(["-s", name, &pid])
-            .status();
-        assert!(status.unwrap().success());
+        assert!(signal(self.pid(), name));
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Waits until it has said `what` on stderr.
@@ -114,6 +115,15 @@ impl Ship {
         let ended = self.ended().await;
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     }
+}
+
+/// Sends a process a signal by name; false when there is no such process.
+pub(crate) fn signal(pid: u32, name: &str) -> bool {
+    let status = std::process::Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+    status.unwrap().success()
 }
 
 /// An address at which nobody listens. Somebody else may take it first, then the test fails.

@@ -229,3 +229,93 @@ async fn the_oldest_go_when_the_disk_has_its_share() {
     assert_eq!(found.last(), Some(&999));
     assert_eq!(u64::try_from(found.len()).unwrap() + lost, 1_000);
 }
+
+/// The writer waits, and at the end everything is on the disk all the same.
+#[tokio::test]
+async fn with_block_a_full_spool_holds_the_writer_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let bad = HttpSink::start(vec![Reply::status(503); 100]).await;
+    let flags = [
+        "--spool",
+        spool,
+        "--spool-bytes-max",
+        "4MiB",
+        "--batch-size",
+        "100",
+        "--back-buff",
+        "2",
+        "--grace",
+        "200ms",
+        "--block",
+    ];
+    let mut first = Ship::start(&bad.url(), &flags);
+    let long = "x".repeat(9_000);
+    let mut written = 0;
+    // Until the pipe is full, too.
+    loop {
+        let line = format!("{long} {written}\n");
+        let wait = std::time::Duration::from_millis(500);
+        if tokio::time::timeout(wait, first.write(&line))
+            .await
+            .is_err()
+        {
+            break;
+        }
+        written += 1;
+        assert!(written < 10_000, "it does not wait");
+    }
+    first.signal("TERM");
+    let ended = first.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+
+    let good = HttpSink::start([]).await;
+    Ship::start(&good.url(), &flags[..2]).done().await;
+    let found: Vec<u64> = good
+        .frames()
+        .iter()
+        .map(|frame| frame.trim_end().rsplit(' ').next().unwrap().to_owned())
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    assert!(400 < found.len(), "{}", found.len());
+    let expected: Vec<u64> = (0..).take(found.len()).collect();
+    assert!(found == expected, "in order, from the first on");
+}
+
+/// A disk that takes nothing: batches wait in memory, and what is lost at the end is said.
+#[tokio::test]
+async fn a_spool_that_cannot_be_written_is_said_and_goes_on_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool");
+    let sink = HttpSink::start([]).await;
+    let flags = [
+        "--spool",
+        path.to_str().unwrap(),
+        "--wait",
+        "10ms",
+        "--grace",
+        "200ms",
+    ];
+    let mut ship = Ship::start(&sink.url(), &flags);
+    ship.write("1\n").await;
+    sink.frames_until(1).await;
+    std::fs::remove_dir_all(&path).unwrap();
+    ship.write("2\n").await;
+    sink.frames_until(2).await;
+    ship.said("a batch cannot be spooled, it is in memory only")
+        .await;
+    sink.answer_next(vec![Reply::status(503); 100]);
+    ship.write("3\n").await;
+    sink.posts_until(3).await;
+    ship.write("4\n").await;
+    ship.close();
+    let ended = ship.ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("delivered=2 dropped=0 lost=2 spooled=0"),
+        "{ended:?}"
+    );
+    assert_eq!(numbers(&sink.frames()[..2]), [1, 2]);
+}

@@ -12,7 +12,6 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
 use crate::cli::error::CliError;
-use crate::cli::logs::INTERRUPTED_CODE;
 use crate::cli::output;
 use crate::cli::serve::LogLevel;
 use crate::cli::ship::flags::ShipFlags;
@@ -63,7 +62,9 @@ async fn ship(given: &Ship, settings: ShipSettings) -> Result<Report, CliError> 
         _ = reading.finished(FOREVER) => {}
         () = tell_stats(&shipment, given.flags.stats_interval()) => {}
     }
-    let finished = Box::pin(async {
+    let hurry = shipment.hurry();
+    let finished = async {
+        shipment.open_up();
         reading.request();
         // Whoever waits for room waits until the queue is closed.
         if !reading.finished(SHIP_LAST_READS_MAX).await {
@@ -71,10 +72,15 @@ async fn ship(given: &Ship, settings: ShipSettings) -> Result<Report, CliError> 
             let _has_ended = reading.finished(SHIP_LAST_READS_MAX).await;
         }
         shipment.finish(given.flags.grace()).await
-    });
+    };
+    let mut finished = std::pin::pin!(finished);
     Ok(tokio::select! {
-        report = finished => report,
-        () = stop.asked() => std::process::exit(INTERRUPTED_CODE.into()),
+        report = &mut finished => report,
+        () = stop.asked() => {
+            // Twice asked: what is not delivered now is spooled or lost, and counted.
+            hurry.end_now();
+            finished.await
+        }
     })
 }
 

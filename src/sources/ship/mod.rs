@@ -128,12 +128,33 @@ pub struct Report {
 /// The running shipper.
 pub struct Shipment {
     queue: Arc<Queue>,
+    outbox: Arc<Outbox>,
     book: Arc<Book>,
     deadline: watch::Sender<Option<Instant>>,
     done: oneshot::Receiver<()>,
 }
 
+/// Moves up the end of a shipment that is being finished.
+pub struct Hurry {
+    deadline: watch::Sender<Option<Instant>>,
+}
+
+impl Hurry {
+    /// There is no time left: what still waits is lost, or stays in the spool.
+    pub fn end_now(&self) {
+        self.deadline.send_replace(Some(clock::now()));
+    }
+}
+
 impl Shipment {
+    /// To hurry it while `finish` runs.
+    #[must_use]
+    pub fn hurry(&self) -> Hurry {
+        Hurry {
+            deadline: self.deadline.clone(),
+        }
+    }
+
     /// Takes no more lines, sends those that wait, at most for `grace`, and ends.
     pub async fn finish(self, grace: Duration) -> Report {
         self.deadline.send_replace(Some(clock::now() + grace));
@@ -141,6 +162,12 @@ impl Shipment {
         // It ends without a word when its group was told to stop.
         if self.done.await.is_err() { /* see above */ }
         self.book.report()
+    }
+
+    /// The end is near: a spool takes what still comes, though it be more than it should hold, so
+    /// that who waits for room can end.
+    pub fn open_up(&self) {
+        self.outbox.open_up();
     }
 
     /// Takes no more lines: who waits for room waits no longer.
@@ -189,7 +216,7 @@ pub fn start(
         book: Arc::clone(&book),
         outbox: Arc::clone(&outbox),
     };
-    let sender = Sender::new(settings, outbox, Arc::clone(&book), until);
+    let sender = Sender::new(settings, Arc::clone(&outbox), Arc::clone(&book), until);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         tokio::select! {
@@ -209,6 +236,7 @@ pub fn start(
     let intake = Intake::new(Arc::clone(&queue), Arc::clone(&book));
     let shipment = Shipment {
         queue,
+        outbox,
         book,
         deadline,
         done,

@@ -75,12 +75,20 @@ impl Outbox {
         }
     }
 
+    /// The end is near: nobody is held back any more who can be helped by it.
+    pub(crate) fn open_up(&self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Disk(spool) => spool.open_up(),
+        }
+    }
+
     /// Waits until no batch follows. Those that come meanwhile wait on the disk; in memory they are
     /// lost, and so is `taken`.
     pub(crate) async fn give_up(&self, taken: Batch) {
         match self {
             Self::Memory(slot) => slot.give_up(taken).await,
-            Self::Disk(spool) => spool.closed().await,
+            Self::Disk(spool) => spool.give_up().await,
         }
     }
 

@@ -220,7 +220,13 @@ async fn over(deadline: &mut watch::Receiver<Option<Instant>>) {
     loop {
         let due = *deadline.borrow_and_update();
         match due {
-            Some(due) => return sleep_until(due).await,
+            // It can be moved up.
+            Some(due) => tokio::select! {
+                () = sleep_until(due) => return,
+                moved = deadline.changed() => if moved.is_err() {
+                    return sleep_until(due).await;
+                },
+            },
             // Without the shipment nobody can ask it to end.
             None if deadline.changed().await.is_err() => std::future::pending().await,
             None => {}

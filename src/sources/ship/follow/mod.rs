@@ -99,50 +99,90 @@ impl Follower {
             return;
         }
         self.scan_at = now + SHIP_SCAN_INTERVAL;
-        for path in self.unknown(now).await {
+        let is_first = self.is_first;
+        self.is_first = false;
+        for (key, path) in self.unknown(now, is_first).await {
             if SHIP_FILES_MAX <= self.sources.len() {
                 if !std::mem::replace(&mut self.is_full_told, true) {
                     warn!(path = %path.display(), "too many files, this one is not followed");
                 }
-            } else if let Err(error) = self.open(&path) {
-                warn!(path = %path.display(), %error, "a file cannot be followed");
+                continue;
+            }
+            match self.open(key, &path, is_first).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    // Renamed just now: the next look finds it, and then those behind it, too.
+                    self.scan_at = now;
+                    self.is_first = is_first;
+                    return;
+                }
+                Err(error) => warn!(path = %path.display(), %error, "a file cannot be followed"),
             }
         }
-        self.is_first = false;
     }
 
     /// The files that are not followed yet; those that are have been seen.
-    async fn unknown(&mut self, now: Instant) -> Vec<PathBuf> {
-        let patterns = self.settings.patterns.clone();
-        let places = self.settings.places.clone().filter(|_| self.is_first);
-        let found = tokio::task::spawn_blocking(move || scan::files(&patterns, places.as_deref()));
+    async fn unknown(&mut self, now: Instant, is_first: bool) -> Vec<(FileKey, PathBuf)> {
+        let found = self.scan(is_first).await;
         let mut known: BTreeMap<FileKey, &mut Source> = self
             .sources
             .iter_mut()
             .map(|source| (source.key, source))
             .collect();
         let mut unknown = Vec::new();
-        for (key, path) in found.await.unwrap_or_default() {
+        for (key, path) in found {
             match known.get_mut(&key) {
                 Some(source) => source.seen_at = now,
-                None => unknown.push(path),
+                None => unknown.push((key, path)),
             }
         }
         unknown
     }
 
-    /// Begins to follow a file: where it was left, at its end, or at its start.
-    fn open(&mut self, path: &Path) -> io::Result<()> {
-        let mut followed = Followed::open(path)?;
+    /// The files there are. A file renamed while the folder is read may be missed, and the one that
+    /// took its name found: so when there is a new one, it is read until nothing changes.
+    async fn scan(&self, is_first: bool) -> Vec<(FileKey, PathBuf)> {
+        let mut found = Vec::new();
+        for _ in 0..SCANS_MAX {
+            let patterns = self.settings.patterns.clone();
+            let places = self.settings.places.clone().filter(|_| is_first);
+            let scan =
+                tokio::task::spawn_blocking(move || scan::files(&patterns, places.as_deref()));
+            let again = scan.await.unwrap_or_default();
+            let is_known = |(key, _): &(FileKey, PathBuf)| {
+                self.sources.iter().any(|source| source.key == *key)
+            };
+            if again == found || again.iter().all(is_known) {
+                return again;
+            }
+            found = again;
+        }
+        found
+    }
+
+    /// Begins to follow a file: where it was left, at its end, or at its start. False when its name is
+    /// another's now, or nobody's.
+    async fn open(&mut self, key: FileKey, path: &Path, is_first: bool) -> io::Result<bool> {
+        let name = path.to_owned();
+        let mut followed = match on_disk(move || Followed::open(&name)).await {
+            Ok(followed) if followed.key == key => followed,
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
         let places = self.settings.places.as_ref();
         let is_resumed = match places.and_then(|places| places.of(followed.key)) {
             Some(mark) => followed.resume(mark)?,
             None => false,
         };
-        let is_first_ever = self.is_first && places.is_none_or(|places| places.is_new());
+        let is_first_ever = is_first && places.is_none_or(|places| places.is_new());
         let is_old = is_first_ever && !self.settings.is_from_start;
         if !is_resumed && (is_old || self.has_original_of(&followed)?) {
-            followed.skip_to_end()?;
+            followed = on_disk(move || {
+                followed.skip_to_end()?;
+                Ok(followed)
+            })
+            .await?;
         }
         if let Some(places) = places {
             // So that it is known at the next start.
@@ -161,7 +201,7 @@ impl Follower {
             seen_at: clock::now(),
             followed: Some(followed),
         });
-        Ok(())
+        Ok(true)
     }
 
     /// Whether `followed` is a copy of a file that is followed.
@@ -243,6 +283,18 @@ impl Source {
         };
         fed.give(mark, WhenFull::Block, intake).await;
     }
+}
+
+/// How often files are looked for again, when there is always another.
+const SCANS_MAX: usize = 5;
+
+/// Does `work` on a thread that may block.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
 }
 
 /// `web.1` of `log/web.1.log`, and of `log/web.1.log.2`.

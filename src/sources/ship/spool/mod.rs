@@ -38,7 +38,7 @@ pub use folder::SpoolError;
 pub struct SpoolSettings {
     /// The folder.
     pub path: PathBuf,
-    /// Bytes of all files together.
+    /// Bytes of all files together, but for what is queued at the end.
     pub bytes_max: u64,
     /// What happens when they are more.
     pub when_full: WhenFull,
@@ -65,6 +65,8 @@ struct State {
     /// Whether files are synced as they are written.
     is_synced: bool,
     is_closed: bool,
+    /// Whether there is no time left to wait for room.
+    is_leaving: bool,
 }
 
 /// One batch.
@@ -136,6 +138,9 @@ impl Spool {
 
     fn has_room(&self) -> bool {
         let state = self.lock();
+        if state.is_leaving {
+            return true;
+        }
         let is_written = state.entries.iter().all(|entry| entry.is_on_disk);
         let has_bytes = match self.settings.when_full {
             WhenFull::Drop => true,
@@ -294,8 +299,15 @@ impl Spool {
         self.lock().is_synced = false;
     }
 
+    /// From now on every batch finds room: what they come from has a bound, and ends.
+    pub(crate) fn open_up(&self) {
+        self.lock().is_leaving = true;
+        self.emptied.notify_one();
+    }
+
     /// Waits until no batch follows. For the one waiter.
-    pub(crate) async fn closed(&self) {
+    pub(crate) async fn give_up(&self) {
+        self.open_up();
         while !self.lock().is_closed {
             self.filled.notified().await;
         }
