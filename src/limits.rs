@@ -321,6 +321,9 @@ pub const POSTGRES_URL_BYTES_MAX: usize = 4 * 1024;
 /// Events that wait between what reads a server and the shipper, whose own queue is greater.
 pub const OUTLET_EVENTS_MAX: usize = 1_024;
 
+/// Bytes of those events; `POSTGRES_EVENT_BYTES_MAX` fits several times.
+pub const OUTLET_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// First wait before a database is connected to again.
 pub const SERVER_RETRY_MIN: Duration = Duration::from_millis(250);
 
@@ -338,6 +341,8 @@ pub const REDIS_REPLY_DEPTH_MAX: usize = 8;
 
 /// Slow commands that are asked for at once; a server keeps 128 unless it is told otherwise.
 pub const REDIS_SLOWLOG_ENTRIES_MAX: usize = 1_024;
+
+const _: () = assert!(POSTGRES_EVENT_BYTES_MAX <= OUTLET_BYTES_MAX);
 
 // Shipper.
 

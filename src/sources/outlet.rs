@@ -8,9 +8,12 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 
 use crate::clock::UnixMicros;
+use crate::limits::OUTLET_BYTES_MAX;
 use crate::limits::OUTLET_EVENTS_MAX;
 use crate::shutdown::Shutdown;
 use crate::sources::ship::Intake;
@@ -33,9 +36,17 @@ pub struct Event {
 
 /// Where events are put; cheap to clone. `M` marks a place that a reader has come to.
 pub struct Outlet<M> {
-    events: mpsc::Sender<(Event, Option<M>)>,
+    events: mpsc::Sender<Waiting<M>>,
+    room: Arc<Semaphore>,
     intake: Intake,
     marks: Arc<Marks<M>>,
+}
+
+/// An event on its way to the shipper, and its part of the room.
+struct Waiting<M> {
+    event: Event,
+    mark: Option<M>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What was marked, and by how many lines of it the shipper has.
@@ -53,6 +64,7 @@ impl<M> Clone for Outlet<M> {
     fn clone(&self) -> Self {
         Self {
             events: self.events.clone(),
+            room: Arc::clone(&self.room),
             intake: self.intake.clone(),
             marks: Arc::clone(&self.marks),
         }
@@ -73,6 +85,7 @@ impl<M: Clone + Send + 'static> Outlet<M> {
         shutdown.spawn(feed(received, intake.clone(), Arc::clone(&marks)));
         let outlet = Self {
             events,
+            room: Arc::new(Semaphore::new(OUTLET_BYTES_MAX)),
             intake,
             marks: Arc::clone(&marks),
         };
@@ -81,15 +94,39 @@ impl<M: Clone + Send + 'static> Outlet<M> {
 
     /// Waits for room; `mark` is reached when the event is delivered, or lost for good.
     pub async fn send(&self, event: Event, mark: Option<M>) {
-        if let Err(refused) = self.events.send((event, mark)).await {
-            self.drop_lines(refused.0.0.lines.len());
+        let lines = event.lines.len();
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(bytes(&event))
+            .await;
+        let sent = match room {
+            Ok(room) => {
+                let waiting = Waiting {
+                    event,
+                    mark,
+                    _room: room,
+                };
+                self.events.send(waiting).await.is_ok()
+            }
+            Err(_) => false,
+        };
+        if !sent {
+            self.drop_lines(lines);
         }
     }
 
     /// Never waits: where there is no room, the whole event is dropped and counted (told as L12).
     pub fn offer(&self, event: Event) {
         let lines = event.lines.len();
-        if self.events.try_send((event, None)).is_err() {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes(&event));
+        let is_sent = room.is_ok_and(|room| {
+            let waiting = Waiting {
+                event,
+                mark: None,
+                _room: room,
+            };
+            self.events.try_send(waiting).is_ok()
+        });
+        if !is_sent {
             self.drop_lines(lines);
         }
     }
@@ -102,12 +139,15 @@ impl<M: Clone + Send + 'static> Outlet<M> {
     }
 }
 
-async fn feed<M>(
-    mut events: mpsc::Receiver<(Event, Option<M>)>,
-    intake: Intake,
-    marks: Arc<Marks<M>>,
-) {
-    while let Some((event, mark)) = events.recv().await {
+/// The room that an event takes; one greater than all of it takes all.
+fn bytes(event: &Event) -> u32 {
+    let bytes: usize = event.lines.iter().map(String::len).sum();
+    u32::try_from(bytes.min(OUTLET_BYTES_MAX)).unwrap_or(u32::MAX)
+}
+
+async fn feed<M>(mut events: mpsc::Receiver<Waiting<M>>, intake: Intake, marks: Arc<Marks<M>>) {
+    while let Some(waiting) = events.recv().await {
+        let Waiting { event, mark, _room } = waiting;
         let lines = u64::try_from(event.lines.len()).unwrap_or(u64::MAX);
         for line in event.lines {
             let line = Line {
@@ -161,7 +201,63 @@ impl<M> Marks<M> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock;
+    use crate::registry::DrainUrl;
+    use crate::sources::ship;
+    use crate::sources::ship::ShipSettings;
+    use crate::sources::ship::Split;
+
+    fn settings() -> ShipSettings {
+        ShipSettings {
+            url: DrainUrl::parse("http://127.0.0.1:1/logs").unwrap(),
+            bearer: None,
+            app_name: "t.a".to_owned(),
+            hostname: "h".to_owned(),
+            msgid: "-".to_owned(),
+            version: "1".to_owned(),
+            is_gzip: false,
+            is_insecure: false,
+            batch_lines_max: 500,
+            wait: Duration::from_millis(1),
+            timeout: Duration::from_secs(1),
+            attempts_max: None,
+            queue_lines_max: 500,
+            line_bytes_max: 1_000,
+            split: Split::Plain,
+            spool: None,
+            places: None,
+        }
+    }
+
+    fn event(lines: usize) -> Event {
+        Event {
+            time: clock::wall(),
+            pri: Pri::DEFAULT,
+            procid: Arc::from("a"),
+            lines: vec!["x".to_owned(); lines],
+        }
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_dropped_whole_and_counted() {
+        let shutdown = Shutdown::new();
+        let (intake, shipment) = ship::start(settings(), &shutdown).unwrap();
+        // Nobody takes events out.
+        let (events, received) = mpsc::channel(2);
+        let (outlet, _) = Outlet::<()>::start(intake, &shutdown);
+        let outlet = Outlet { events, ..outlet };
+        for lines in [3, 4, 5, 6] {
+            outlet.offer(event(lines));
+        }
+        assert_eq!(shipment.report().dropped, 11);
+        drop(received);
+        outlet.send(event(7), None).await;
+        assert_eq!(shipment.report().dropped, 18);
+        shutdown.request();
+    }
 
     #[test]
     fn marks_are_reached_when_all_in_front_is_done_with() {

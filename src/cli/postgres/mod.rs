@@ -27,6 +27,7 @@ use crate::shutdown::Shutdown;
 use crate::sources::outlet::Outlet;
 use crate::sources::postgres::follow::Start;
 use crate::sources::postgres::logs;
+use crate::sources::postgres::logs::Begin;
 use crate::sources::postgres::logs::LogFiles;
 use crate::sources::postgres::logs::Position;
 use crate::sources::postgres::prefix::Prefix;
@@ -152,7 +153,7 @@ pub(crate) fn run(
 struct Plan {
     url: Option<DatabaseUrl>,
     files: Option<LogFiles>,
-    start: Start,
+    begin: Begin,
     given: Postgres,
 }
 
@@ -175,7 +176,7 @@ impl Plan {
         Ok(Self {
             url,
             files: given.files()?,
-            start: given.start()?,
+            begin: given.begin()?,
             given: given.clone(),
         })
     }
@@ -184,7 +185,7 @@ impl Plan {
         let Self {
             url,
             files,
-            start,
+            begin,
             given,
         } = self;
         let receiver = match (&given.syslog_unix, given.syslog_udp) {
@@ -205,7 +206,7 @@ impl Plan {
         let (told, place) = watch::channel(files);
         if !given.no_logs && (asks_for_files || given.log_directory.is_some()) {
             let name = given.name.clone();
-            let followed = logs::follow(place, start, name, outlet.clone(), producers.clone());
+            let followed = logs::follow(place, begin, name, outlet.clone(), producers.clone());
             producers.spawn(followed);
         }
         if let Some(url) = url.filter(|_| asks_for_files || !given.no_metrics) {
@@ -251,26 +252,29 @@ impl Postgres {
     }
 
     /// Where to begin in them.
-    fn start(&self) -> Result<Start, CliError> {
-        let otherwise = if self.from_start {
-            Start::Oldest
-        } else {
-            Start::End
+    fn begin(&self) -> Result<Begin, CliError> {
+        let begin = |position| Begin {
+            position,
+            otherwise: if self.from_start {
+                Start::Oldest
+            } else {
+                Start::End
+            },
         };
         let Some(path) = &self.state else {
-            return Ok(otherwise);
+            return Ok(begin(None));
         };
         let failed = |source| CliError::File {
             path: path.display().to_string(),
             source,
         };
         match fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(otherwise),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(begin(None)),
             Err(error) => Err(failed(error)),
             Ok(text) => {
-                let position: Position = serde_json::from_str(&text)
-                    .map_err(|error| failed(std::io::Error::other(error)))?;
-                Ok(Start::At(position.place))
+                let position = serde_json::from_str(&text);
+                let position = position.map_err(|error| failed(std::io::Error::other(error)))?;
+                Ok(begin(Some(position)))
             }
         }
     }

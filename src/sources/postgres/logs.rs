@@ -1,5 +1,6 @@
 //! Follows a server's log files: bytes to events, and events to the shipper.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,15 +43,35 @@ pub struct Position {
     pub place: Place,
 }
 
+/// Where to begin.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// How far an earlier run got, if that is known.
+    pub position: Option<Position>,
+    /// Where nothing is known of the folder.
+    pub otherwise: Start,
+}
+
+impl Begin {
+    /// In `directory`.
+    fn at(&self, directory: &Path) -> Start {
+        match &self.position {
+            Some(position) if position.directory == directory => Start::At(position.place.clone()),
+            _ => self.otherwise.clone(),
+        }
+    }
+}
+
 /// Follows the files that `files` names, now and later, until the group is asked to stop.
 pub async fn follow(
     mut files: watch::Receiver<Option<LogFiles>>,
-    mut start: Start,
+    begin: Begin,
     name: String,
     outlet: Outlet<Position>,
     shutdown: Shutdown,
 ) {
     let mut namer = Namer::new(name);
+    let mut begin = begin;
     loop {
         let Some(now) = files.borrow_and_update().clone() else {
             tokio::select! {
@@ -63,7 +84,11 @@ pub async fn follow(
             }
         };
         let mut following = Following {
-            follower: Follower::new(now.directory.clone(), now.reader.extension(), start),
+            follower: Follower::new(
+                now.directory.clone(),
+                now.reader.extension(),
+                begin.at(&now.directory),
+            ),
             files: now,
             namer: &mut namer,
             outlet: &outlet,
@@ -76,7 +101,7 @@ pub async fn follow(
         if shutdown.is_requested() {
             return;
         }
-        start = following.follower.place(0).map_or(Start::End, Start::At);
+        begin.position = following.position(0).or(begin.position);
     }
 }
 

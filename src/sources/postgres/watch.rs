@@ -60,6 +60,7 @@ pub async fn watch(settings: WatchSettings, outlet: Outlet<Position>, shutdown: 
         server: Teller::new("postgres"),
         logs: Teller::new("postgres log"),
         leader: None,
+        follower_lag: Teller::new("follower lag"),
         is_monitor: true,
     };
     tokio::select! {
@@ -78,6 +79,7 @@ struct Watcher {
     logs: Teller,
     /// On a standby: a connection to the server that it follows.
     leader: Option<((String, u16), Client)>,
+    follower_lag: Teller,
     is_monitor: bool,
 }
 
@@ -166,10 +168,14 @@ impl Watcher {
             .is_none_or(|(known, client)| *known != place || client.is_closed())
         {
             let url = self.settings.url.at(&place.0, place.1);
-            let connected = connect(&url, &self.trusts, &self.shutdown).await;
-            let client = connected
-                .inspect_err(|fault| warn!(%fault, "the leader cannot be asked: no follower lag"));
-            self.leader = Some((place, client.ok()?));
+            match connect(&url, &self.trusts, &self.shutdown).await {
+                Ok(client) => self.leader = Some((place, client)),
+                Err(fault) => {
+                    self.follower_lag.fault(&fault);
+                    return None;
+                }
+            }
+            self.follower_lag.works();
         }
         let (_, client) = self.leader.as_ref()?;
         let ahead = transaction(client).await.ok()?;
