@@ -114,6 +114,17 @@ impl<M: Clone + Send + 'static> Outlet<M> {
         }
     }
 
+    /// Marks where a reader is, behind all that it has sent.
+    pub async fn mark(&self, mark: M) {
+        let nothing = Event {
+            time: UnixMicros::default(),
+            pri: Pri::DEFAULT,
+            procid: Arc::from(""),
+            lines: Vec::new(),
+        };
+        self.send(nothing, Some(mark)).await;
+    }
+
     /// Never waits: where there is no room, the whole event is dropped and counted (told as L12).
     pub fn offer(&self, event: Event) {
         let lines = event.lines.len();

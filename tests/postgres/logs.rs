@@ -233,6 +233,36 @@ async fn rotation_and_restarts_lose_and_repeat_nothing() {
     program.done().await;
 }
 
+#[tokio::test]
+async fn what_a_router_that_is_away_did_not_get_is_sent_by_the_next_run() {
+    let cluster = Cluster::start("logging_collector = on\nlog_destination = csvlog").await;
+    let url = cluster.monitor().await;
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let flags = ["--no-metrics", "--state", state.to_str().unwrap()];
+    let nobody = format!(
+        "http://token:{token}@127.0.0.1:{}/logs",
+        cluster::free_port()
+    );
+    let away = ["--logs-url", &nobody, "--grace", "500ms"];
+    let away = [flags.as_slice(), &away].concat();
+    let mut reporter = Reporter::start("postgres", &router, &token, &url, &away);
+    reporter.says("reading another file").await;
+    make_mark(&cluster, 1).await;
+    reporter.says("the router did not take a batch").await;
+    rotate(&cluster).await;
+    make_mark(&cluster, 2).await;
+    reporter.says("reading another file").await;
+    let (code, said) = reporter.stop().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("delivered=0 "), "{said}");
+    let reporter = Reporter::start("postgres", &router, &token, &url, &flags);
+    marks_until(&router, "shop", 2).await;
+    reporter.done().await;
+}
+
 /// How large the current log file is.
 async fn log_bytes(cluster: &Cluster) -> u64 {
     let name: String = cluster

@@ -136,9 +136,20 @@ impl Following<'_> {
                     self.teller.works();
                     debug!(path = %path.display(), "reading another file");
                     self.end_file().await;
+                    // Also of a file of which nothing is delivered yet: the next run begins here.
+                    if let Some(position) = self.position(0) {
+                        self.outlet.mark(position).await;
+                    }
                 }
                 Ok(Step::Quiet) => {
                     self.quiet_count += 1;
+                    if self.follower.place(0).is_none() {
+                        self.teller.fault(&format_args!(
+                            "no file named *.{} in {} yet",
+                            self.files.reader.extension(),
+                            self.files.directory.display()
+                        ));
+                    }
                     // The first may come in the middle of an event: it is written line by line.
                     self.send_events(2 <= self.quiet_count).await;
                     wait(POLL, shutdown).await;
