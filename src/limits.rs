@@ -349,6 +349,10 @@ const _: () = assert!(POSTGRES_EVENT_BYTES_MAX <= OUTLET_BYTES_MAX);
 /// Lines' bytes that wait in a shipper to be put into a batch.
 pub const SHIP_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Longest line in a shipper's queue: a longer one is several. With the headers of its parts it fits
+/// a request, behind a batch that is nearly full.
+pub const SHIP_ITEM_BYTES_MAX: usize = 1024 * 1024;
+
 /// A batch of a shipper ends with the line that brings it here: what few lines of text are not, and
 /// many long ones are.
 pub const SHIP_BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -403,6 +407,9 @@ pub const SHIP_PLACES_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// The beginning of a followed file by which it is told from others: more than most first lines.
 pub const SHIP_FILE_HEAD_BYTES: usize = 256;
 
+/// The end of what was read of a followed file, by which a copy of it is told from another file.
+pub const SHIP_FILE_COMPARED_BYTES: usize = 4 * 1024;
+
 /// How often a followed file is looked at.
 pub const SHIP_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -422,5 +429,6 @@ pub const SHIP_DATAGRAM_BYTES_MAX: usize = 256 * 1024;
 /// Smallest `--spool-bytes-max`: some batches of the greatest size.
 pub const SHIP_SPOOL_BYTES_LIMIT_MIN: u64 = 4 * 1024 * 1024;
 
-// A batch ends with one line more than its bytes allow.
-const _: () = assert!(SHIP_BATCH_BYTES_MAX + FRAME_BYTES_LIMIT <= LOGS_BODY_BYTES_MAX);
+// A batch ends with one line more than its bytes allow, and in the smallest parts the headers are
+// twice as long as the text.
+const _: () = assert!(3 * (SHIP_BATCH_BYTES_MAX + SHIP_ITEM_BYTES_MAX) <= LOGS_BODY_BYTES_MAX);

@@ -319,3 +319,39 @@ async fn a_spool_that_cannot_be_written_is_said_and_goes_on_in_memory() {
     );
     assert_eq!(numbers(&sink.frames()[..2]), [1, 2]);
 }
+
+/// What becomes of its files while a shipper runs does not end it.
+#[tokio::test]
+async fn a_file_that_is_damaged_meanwhile_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let sink = HttpSink::start([Reply::Held(std::sync::Arc::clone(&permits))]).await;
+    let flags = ["--spool", spool, "--batch-size", "10", "--wait", "10ms"];
+    let mut ship = Ship::start(&sink.url(), &flags);
+    ship.write(lines(0..30)).await;
+    crate::support::until("three batches", || {
+        (batches(folder.path()).len() == 3).then_some(())
+    })
+    .await;
+    sink.posts_until(1).await;
+    let [_, second, third] = &batches(folder.path())[..] else {
+        panic!("{:?}", batches(folder.path()))
+    };
+    std::fs::write(second, "logboom-batch-1 0\n").unwrap();
+    std::fs::remove_file(third).unwrap();
+    permits.add_permits(1);
+    ship.said("number=2").await;
+    ship.write(lines(30..31)).await;
+    ship.close();
+    let ended = ship.ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("delivered=11 dropped=0 lost=20"),
+        "{ended:?}"
+    );
+    let posts = sink.posts();
+    assert_eq!(posts.len(), 2);
+    assert_eq!(posts[1].header("logplex-lost-count").unwrap(), "20");
+    assert_eq!(numbers(&posts[1].frames()[1..]), [30]);
+}

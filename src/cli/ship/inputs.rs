@@ -84,10 +84,7 @@ impl InputFlags {
             _ if self.files.is_empty() => return Ok(None),
             (Some(path), _) => path.clone(),
             (None, Some(spool)) => {
-                std::fs::create_dir_all(spool).map_err(|source| CliError::File {
-                    path: spool.display().to_string(),
-                    source,
-                })?;
+                ship::make_spool(spool)?;
                 spool.join("positions")
             }
             (None, None) => return Ok(None),

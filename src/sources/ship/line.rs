@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::clock::UnixMicros;
 use crate::id::Token;
+use crate::limits::SHIP_ITEM_BYTES_MAX;
 use crate::sources::ship::places::Mark;
+use crate::sources::ship::split::whole_characters;
 use crate::syslog::message::Pri;
 
 /// One line on its way to the router: what becomes a frame's PRI, TIMESTAMP, PROCID and MSG.
@@ -25,6 +27,26 @@ pub struct Line {
     pub text: Bytes,
 }
 
+impl Line {
+    /// The line, in several of at most `SHIP_ITEM_BYTES_MAX` bytes when it is longer than any batch
+    /// should be.
+    pub(crate) fn pieces(self) -> impl Iterator<Item = Self> {
+        let mut rest = Some(self);
+        std::iter::from_fn(move || {
+            let mut line = rest.take()?;
+            if SHIP_ITEM_BYTES_MAX < line.text.len() {
+                let bytes = whole_characters(&line.text, SHIP_ITEM_BYTES_MAX);
+                let text = line.text.split_off(bytes);
+                rest = Some(Self {
+                    text,
+                    ..line.clone()
+                });
+            }
+            Some(line)
+        })
+    }
+}
+
 /// What frames are made of.
 pub(crate) enum Body {
     /// A line.
@@ -41,6 +63,14 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// A line of no file.
+    pub(crate) const fn of(line: Line) -> Self {
+        Self {
+            body: Body::Line(line),
+            mark: None,
+        }
+    }
+
     /// Under whose name it is sent; `None`: the settings say.
     pub(crate) fn token(&self) -> Option<&Token> {
         match &self.body {

@@ -63,7 +63,7 @@ pub use reader::{Format, Reading, WhenFull, read_lines, read_lines_until};
 pub use split::{Split, Splitter};
 #[cfg(any(test, fuzzing))]
 pub use spool::fuzz_spool_file;
-pub use spool::{SpoolError, SpoolSettings};
+pub use spool::{SpoolError, SpoolSettings, make_spool};
 pub use unix::{Connections, Datagrams, SocketError};
 
 /// Where a shipper sends and how. Holds secrets: no `Debug`.

@@ -35,15 +35,16 @@ impl Outbox {
         }
     }
 
-    /// Waits until there is a batch, or none follows. Cancel safe.
-    pub(crate) async fn ready(&self) {
+    /// Waits until there is a batch; false when there is none and none follows. Cancel safe.
+    pub(crate) async fn ready(&self) -> bool {
         match self {
             Self::Memory(slot) => slot.ready().await,
             Self::Disk(spool) => spool.ready().await,
         }
     }
 
-    /// The oldest batch; on the disk it stays until it is settled. `None` when there is none now.
+    /// The oldest batch; on the disk it stays until it is settled. `None` when there is none, or none
+    /// that can be read.
     pub(crate) async fn take(&self) -> Option<Batch> {
         match self {
             Self::Memory(slot) => slot.take(),

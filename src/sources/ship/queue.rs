@@ -11,7 +11,7 @@ use crate::clock;
 use crate::limits::{SHIP_BATCH_BYTES_MAX, SHIP_QUEUE_BYTES_MAX};
 use crate::sources::ship::ShipSettings;
 use crate::sources::ship::book::Book;
-use crate::sources::ship::line::{Body, Item, Line};
+use crate::sources::ship::line::{Item, Line};
 
 /// Where producers put lines; cheap to clone.
 #[derive(Clone)]
@@ -25,21 +25,19 @@ impl Intake {
         Self { queue, book }
     }
 
-    /// Never waits: a full queue drops the line and counts it (told as L12).
+    /// Never waits: a full queue drops the line and counts it (told as L12). A line of more than
+    /// `SHIP_ITEM_BYTES_MAX` is several.
     pub fn offer(&self, line: Line) {
-        self.offer_item(Item {
-            body: Body::Line(line),
-            mark: None,
-        });
+        for line in line.pieces() {
+            self.offer_item(Item::of(line));
+        }
     }
 
     /// Waits for room. Dropped before its end, it has dropped the line, and counted it.
     pub async fn push(&self, line: Line) {
-        self.push_item(Item {
-            body: Body::Line(line),
-            mark: None,
-        })
-        .await;
+        for line in line.pieces() {
+            self.push_item(Item::of(line)).await;
+        }
     }
 
     /// Counts lines that could not be read: they are told like those of a full queue.

@@ -84,13 +84,19 @@ impl Sender {
     /// The next batch, with an eye on the idle connection; `None` when none follows.
     async fn next(&mut self) -> Option<Batch> {
         loop {
-            tokio::select! {
+            let has_batch = tokio::select! {
                 biased;
-                () = self.outbox.ready() => break,
-                () = self.client.expired(SHIP_CONNECTION_IDLE_MAX, SHIP_CONNECTION_AGE_MAX) => {}
+                has_batch = self.outbox.ready() => has_batch,
+                () = self.client.expired(SHIP_CONNECTION_IDLE_MAX, SHIP_CONNECTION_AGE_MAX) => continue,
+            };
+            if !has_batch {
+                return None;
+            }
+            // One that cannot be read is none.
+            if let Some(batch) = self.outbox.take().await {
+                return Some(batch);
             }
         }
-        self.outbox.take().await
     }
 
     /// Tries until the router has `batch`, has refused it, or time or tries are used up.

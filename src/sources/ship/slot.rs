@@ -54,15 +54,20 @@ impl Slot {
         self.filled.notify_one();
     }
 
-    pub(crate) async fn ready(&self) {
-        while !self.is_ready() {
-            self.filled.notified().await;
+    pub(crate) async fn ready(&self) -> bool {
+        loop {
+            match self.look() {
+                (true, _) => return true,
+                (false, true) => return false,
+                (false, false) => self.filled.notified().await,
+            }
         }
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether there is a batch, and whether none follows.
+    fn look(&self) -> (bool, bool) {
         let state = self.lock();
-        state.batch.is_some() || state.is_closed
+        (state.batch.is_some(), state.is_closed)
     }
 
     pub(crate) fn take(&self) -> Option<Batch> {
@@ -98,8 +103,10 @@ impl Slot {
             self.book.spool(batch.lines_in_files);
             let lost = batch.lines.saturating_sub(batch.lines_in_files);
             self.book.lose(lost, batch.told, clock::wall());
-            self.ready().await;
-            taken = self.take();
+            taken = match self.ready().await {
+                true => self.take(),
+                false => None,
+            };
         }
     }
 

@@ -109,7 +109,7 @@ impl Splitter {
 
 /// The longest front of `line`, of at most `bytes_max` bytes, that cuts no character of UTF-8 in
 /// two; where there is none, `bytes_max`.
-fn whole_characters(line: &[u8], bytes_max: usize) -> usize {
+pub(crate) fn whole_characters(line: &[u8], bytes_max: usize) -> usize {
     let is_inside = |at: usize| line.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
     let longest = bytes_max.min(line.len());
     (longest.saturating_sub(3)..=longest)

@@ -12,7 +12,6 @@ use tracing::{debug, warn};
 
 use crate::limits::{SHIP_CONNECTIONS_MAX, SHIP_DATAGRAM_BYTES_MAX};
 use crate::shutdown::Shutdown;
-use crate::sources::ship::line::{Body, Item};
 use crate::sources::ship::lines::syslog_line;
 use crate::sources::ship::queue::Intake;
 use crate::sources::ship::reader::{Reading, WhenFull, now, read_lines_until};
@@ -111,13 +110,9 @@ async fn give(datagram: &[u8], reading: &Reading, intake: &Intake) {
     let Some(line) = syslog_line(datagram, reading, now().wall) else {
         return;
     };
-    let item = Item {
-        body: Body::Line(line),
-        mark: None,
-    };
     match reading.when_full {
-        WhenFull::Drop => intake.offer_item(item),
-        WhenFull::Block => intake.push_item(item).await,
+        WhenFull::Drop => intake.offer(line),
+        WhenFull::Block => intake.push(line).await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use crate::limits::{SHIP_FILE_HEAD_BYTES, SHIP_READ_BYTES_MAX};
+use crate::limits::{SHIP_FILE_COMPARED_BYTES, SHIP_FILE_HEAD_BYTES, SHIP_READ_BYTES_MAX};
 use crate::sources::ship::places::{FileKey, Head, Mark};
 
 /// An open file and how far it was read.
@@ -80,11 +80,25 @@ impl Followed {
         Ok(())
     }
 
-    /// Whether this file is a copy of what `other` holds or held: made by a rotation that then
-    /// empties the other.
+    /// Whether this file is a copy of `other`, as far as that was read: made by a rotation that is
+    /// about to empty it. Beginning and end are compared, some KiB that were read just now.
     pub(crate) fn is_copy_of(&self, other: &Self) -> io::Result<bool> {
-        let is_likely = 0 < other.position && other.position <= self.bytes()?;
-        Ok(is_likely && self.begins_with(Head::of(&other.head)))
+        let is_likely = 0 < other.position
+            && other.position <= self.bytes()?
+            && self.begins_with(Head::of(&other.head));
+        if !is_likely {
+            return Ok(false);
+        }
+        let end = |file| {
+            let mut end = vec![0; SHIP_FILE_COMPARED_BYTES];
+            let at = other
+                .position
+                .saturating_sub(SHIP_FILE_COMPARED_BYTES as u64);
+            let count = read_at(file, &mut end, at)?;
+            end.truncate(count.min(usize::try_from(other.position - at).unwrap_or(count)));
+            Ok::<_, io::Error>(end)
+        };
+        Ok(end(&self.file)? == end(&other.file)?)
     }
 
     /// Reads on.
@@ -199,6 +213,13 @@ mod tests {
         fs::copy(&path, &copy).unwrap();
         assert!(
             Followed::open(&copy)
+                .unwrap()
+                .is_copy_of(&followed)
+                .unwrap()
+        );
+        fs::write(&copy, "one\ntwo\nother\n and more").unwrap();
+        assert!(
+            !Followed::open(&copy)
                 .unwrap()
                 .is_copy_of(&followed)
                 .unwrap()

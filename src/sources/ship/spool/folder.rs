@@ -31,6 +31,22 @@ pub enum SpoolError {
     },
 }
 
+/// Makes the folder, if it is not there. What it holds is for its owner's eyes: messages and tokens.
+/// Blocks.
+///
+/// # Errors
+/// `SpoolError`: it cannot be made.
+pub fn make_spool(path: &Path) -> Result<(), SpoolError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| SpoolError::Folder {
+            path: path.to_owned(),
+            error,
+        })
+}
+
 /// A folder that this process alone uses.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -39,18 +55,13 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder, if it is not there, and locks it. What it holds is for its owner's eyes:
-    /// messages and tokens.
+    /// Makes the folder, if it is not there, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, SpoolError> {
         let fault = |error| SpoolError::Folder {
             path: path.to_owned(),
             error,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(fault)?;
+        make_spool(path)?;
         let lock = private_file().open(path.join("lock")).map_err(fault)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {

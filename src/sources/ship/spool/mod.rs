@@ -31,7 +31,7 @@ use crate::sources::ship::spool::folder::Folder;
 
 #[cfg(any(test, fuzzing))]
 pub use file::fuzz_spool_file;
-pub use folder::SpoolError;
+pub use folder::{SpoolError, make_spool};
 
 /// Where batches wait on the disk, and how many.
 #[derive(Clone, Debug)]
@@ -221,16 +221,22 @@ impl Spool {
         self.filled.notify_one();
     }
 
-    /// Waits until there is a batch, or none follows. For one waiter. Cancel safe.
-    pub(crate) async fn ready(&self) {
-        while !self.is_ready() {
-            self.filled.notified().await;
+    /// Waits until there is a batch; false when there is none and none follows. For one waiter.
+    /// Cancel safe.
+    pub(crate) async fn ready(&self) -> bool {
+        loop {
+            match self.look() {
+                (true, _) => return true,
+                (false, true) => return false,
+                (false, false) => self.filled.notified().await,
+            }
         }
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether there is a batch, and whether none follows.
+    fn look(&self) -> (bool, bool) {
         let state = self.lock();
-        !state.entries.is_empty() || state.is_closed
+        (!state.entries.is_empty(), state.is_closed)
     }
 
     /// The oldest batch, which stays until it is settled.
