@@ -333,7 +333,7 @@ pub const SERVER_RETRY_MAX: Duration = Duration::from_secs(30);
 /// Longest URL of a Redis server.
 pub const REDIS_URL_BYTES_MAX: usize = 4 * 1024;
 
-/// One reply of a Redis server: `SLOWLOG_ENTRIES_MAX` entries, of which each is 4 KiB at most.
+/// One reply of a Redis server: `REDIS_SLOWLOG_ENTRIES_MAX` entries, of which each is 4 KiB at most.
 pub const REDIS_REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Lists within each other in a reply of a Redis server: a slow command's words are the second.

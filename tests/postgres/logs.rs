@@ -23,6 +23,8 @@ const STATEMENTS: &[&str] = &[
     "do $$ begin raise warning 'careful'; end $$",
     "do $$ begin raise log 'Grüße'; end $$",
     "select 'äöü',",
+    "set log_error_verbosity = verbose",
+    "select 1 / 0",
 ];
 
 fn long_statements() -> [String; 3] {

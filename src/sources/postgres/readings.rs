@@ -128,7 +128,7 @@ fn quotient((of, whole): (i64, i64)) -> Option<f64> {
     machine::part(u64::try_from(of).ok()?, u64::try_from(whole).ok()?)
 }
 
-/// Asks the server that a standby follows how far it is, and how far the standby is behind.
+/// The number of the next transaction, of a server that a standby follows.
 ///
 /// # Errors
 /// The client library's.
