@@ -34,6 +34,9 @@ pub struct Assembler {
 #[derive(Debug)]
 struct Open {
     seq: u64,
+    /// Number of its last line: one that is not greater begins another event, of a process that has
+    /// the same number by chance.
+    chunk: u64,
     opened: u64,
     touched: Instant,
     bytes: usize,
@@ -75,9 +78,11 @@ impl Assembler {
         };
         let bytes: usize = lines.iter().map(String::len).sum();
         let seq = part.place.map(|(seq, _)| seq);
+        let chunk = part.place.and_then(|(_, chunk)| chunk).unwrap_or(1);
         if let Some(open) = self.open.get_mut(&part.procid) {
             let has_room = open.bytes + bytes <= POSTGRES_EVENT_BYTES_MAX;
-            if Some(open.seq) == seq && has_room {
+            if Some(open.seq) == seq && open.chunk < chunk && has_room {
+                open.chunk = chunk;
                 open.event.lines.extend(lines);
                 open.bytes += bytes;
                 open.touched = now;
@@ -100,6 +105,7 @@ impl Assembler {
                 self.opened += 1;
                 let open = Open {
                     seq,
+                    chunk,
                     opened: self.opened,
                     touched: now,
                     bytes,
@@ -250,6 +256,11 @@ mod tests {
             "[DATABASE] [10-3] \t",
         ];
         assert_eq!(ended, [expected]);
+        let again = take(
+            &mut assembler,
+            "<134>Nov 20 17:46:48 postgres[7]: [11-1] LOG:  e",
+        );
+        assert_eq!(again, [["[DATABASE] [11-1] LOG:  d"]]);
         let now = clock::now();
         assert_eq!(assembler.quiet(now - QUIET), []);
         let rest = assembler.quiet(now + QUIET);
