@@ -410,6 +410,9 @@ pub const SHIP_FILE_HEAD_BYTES: usize = 256;
 /// The end of what was read of a followed file, by which a copy of it is told from another file.
 pub const SHIP_FILE_COMPARED_BYTES: usize = 4 * 1024;
 
+/// Reads of one followed file before others have their turn: 4 MiB.
+pub const SHIP_FILE_READS_MAX: usize = 64;
+
 /// How often a followed file is looked at.
 pub const SHIP_POLL_INTERVAL: Duration = Duration::from_millis(250);
 

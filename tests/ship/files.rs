@@ -255,3 +255,38 @@ async fn under_load_and_killed_every_line_arrives_once() {
     assert_eq!(wrong, None, "of {} lines", numbers.len());
     assert_eq!(numbers.len(), count);
 }
+
+/// What is much holds up nobody else.
+#[tokio::test]
+async fn a_great_file_lets_others_have_their_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "x".repeat(999);
+    let lines = format!("{line}\n").repeat(20_000);
+    fs::write(folder.path().join("great.log"), lines).unwrap();
+    append(&folder.path().join("small.log"), "small\n");
+    let sink = HttpSink::start([]).await;
+    let glob = folder.path().join("*.log");
+    let flags = [
+        "--file",
+        glob.to_str().unwrap(),
+        "--from-start",
+        "--batch-size",
+        "1000",
+    ];
+    let ship = Ship::start(&sink.url(), &flags);
+    crate::support::until("all lines", || {
+        let posts = sink.posts();
+        let counts = posts.iter().map(|post| {
+            let count = post.header("logplex-msg-count").unwrap();
+            count.parse::<usize>().unwrap()
+        });
+        (20_001 <= counts.sum::<usize>()).then_some(())
+    })
+    .await;
+    let frames = sink.frames();
+    let is_small = |frame: &String| frame.ends_with(" small - - small\n");
+    let at = frames.iter().position(is_small).unwrap();
+    assert!(at < 15_000, "it came as number {at}");
+    ship.signal("TERM");
+    assert_eq!(ship.ended().await.code, Some(0));
+}

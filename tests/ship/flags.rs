@@ -137,6 +137,33 @@ async fn header_fields_and_credentials_are_what_the_flags_say() {
 }
 
 #[tokio::test]
+async fn the_url_is_the_flags_or_the_environments() {
+    let (newer, older, given) = (
+        HttpSink::start([]).await,
+        HttpSink::start([]).await,
+        HttpSink::start([]).await,
+    );
+    let (newer_url, older_url, given_url) = (newer.url(), older.url(), given.url());
+    let both = [("LOGS_URL", &*newer_url), ("LOGPLEX_URL", &*older_url)];
+    Ship::start_in(&both[1..], &[], "older\n").await;
+    Ship::start_in(&both, &[], "newer\n").await;
+    Ship::start_in(&both, &["--logs-url", &given_url], "given\n").await;
+    for (sink, expected) in [(older, "older"), (newer, "newer"), (given, "given")] {
+        let found: Vec<String> = sink.posts().iter().flat_map(texts).collect();
+        assert_eq!(found, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_drops_can_be_refused_in_log_shuttles_words() {
+    let sink = HttpSink::start([]).await;
+    let lines: String = (0..3_000).map(|n| format!("{n}\n")).collect();
+    let flags = ["--drop=false", "--batch-size", "10", "--back-buff", "1"];
+    ship(&sink.url(), &flags, lines).await;
+    assert_eq!(sink.frames().len(), 3_000);
+}
+
+#[tokio::test]
 async fn a_batch_has_as_many_lines_as_it_may() {
     let sink = HttpSink::start([]).await;
     let lines: String = (0..25).map(|n| format!("{n}\n")).collect();

@@ -42,11 +42,22 @@ pub(crate) fn logs_url(router: &Router, token: &str) -> String {
 impl Ship {
     /// Starts one that ships to `url`, with these flags more.
     pub(crate) fn start(url: &str, flags: &[&str]) -> Self {
+        Self::spawn(&[("LOGS_URL", url)], flags)
+    }
+
+    /// Ships `text` with only these variables; the end must be good and silent.
+    pub(crate) async fn start_in(variables: &[(&str, &str)], flags: &[&str], text: &str) {
+        let mut ship = Self::spawn(variables, flags);
+        ship.write(text).await;
+        ship.done().await;
+    }
+
+    fn spawn(variables: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_logboom"))
             .arg("ship")
             .args(flags)
             .env_clear()
-            .env("LOGS_URL", url)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -70,7 +70,7 @@ async fn connections_are_taken_too() {
         "10ms",
     ];
     let ship = Ship::start(&sink.url(), &flags);
-    crate::support::until("the socket", || path.exists().then_some(())).await;
+    listening("--unix-stream", &path).await;
     let mut first = UnixStream::connect(&path).await.unwrap();
     first
         .write_all(b"<13>Nov 25 08:54:19 me: one\n<14>tw")
@@ -110,7 +110,7 @@ async fn what_is_there_already_is_said() {
         std::fs::remove_file(&path).unwrap();
 
         let first = Ship::start(&sink.url(), &[flag, shown]);
-        crate::support::until("the socket", || path.exists().then_some(())).await;
+        listening(flag, &path).await;
         let ended = Ship::start(&sink.url(), &[flag, shown]).ended().await;
         let said = format!("logboom: another program listens at {shown}\n");
         assert_eq!((ended.code, ended.stderr), (Some(1), said));
@@ -119,18 +119,20 @@ async fn what_is_there_already_is_said() {
         assert_eq!(first.ended().await.code, None);
         assert!(path.exists());
         let next = Ship::start(&sink.url(), &[flag, shown, "--verbose"]);
-        crate::support::until("the socket", || {
-            let is_taken = match flag {
-                "--unix" => std::os::unix::net::UnixDatagram::unbound()
-                    .unwrap()
-                    .connect(&path)
-                    .is_ok(),
-                _ => std::os::unix::net::UnixStream::connect(&path).is_ok(),
-            };
-            is_taken.then_some(())
-        })
-        .await;
+        listening(flag, &path).await;
         next.signal("TERM");
         assert_eq!(next.ended().await.code, Some(0));
     }
+}
+
+/// Waits until somebody listens: between its name and that a socket refuses.
+async fn listening(flag: &str, path: &Path) {
+    crate::support::until("the socket", || match flag {
+        "--unix" => std::os::unix::net::UnixDatagram::unbound()
+            .unwrap()
+            .connect(path)
+            .ok(),
+        _ => std::os::unix::net::UnixStream::connect(path).ok().map(drop),
+    })
+    .await;
 }

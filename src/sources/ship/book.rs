@@ -109,3 +109,41 @@ impl Book {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_told_is_told_again() {
+        let book = Book::default();
+        let at = UnixMicros::new;
+        book.drop_lines(3, at(70));
+        book.drop_lines(4, at(60));
+        let first = book.take_untold();
+        assert_eq!((first.dropped.lines, first.dropped.since), (7, at(60)));
+        assert!(book.take_untold().is_empty());
+        book.drop_lines(1, at(80));
+        book.lose(10, first, at(90));
+        let second = book.take_untold();
+        assert_eq!((second.dropped.lines, second.dropped.since), (8, at(60)));
+        assert_eq!((second.lost.lines, second.lost.since), (10, at(90)));
+        book.lose(0, second, at(100));
+        assert_eq!(
+            book.take_untold(),
+            second,
+            "a batch without lines loses none"
+        );
+        book.deliver(5);
+        book.spool(6);
+        let report = book.report();
+        let counts = (
+            report.delivered,
+            report.dropped,
+            report.lost,
+            report.spooled,
+        );
+        assert_eq!(counts, (5, 8, 10, 6));
+        assert_eq!((report.untold_dropped, report.untold_lost), (0, 0));
+    }
+}

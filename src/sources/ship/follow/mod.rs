@@ -13,7 +13,7 @@
 mod file;
 mod scan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::clock;
-use crate::limits::{SHIP_FILE_GONE_AFTER, SHIP_FILES_MAX, SHIP_POLL_INTERVAL, SHIP_SCAN_INTERVAL};
+use crate::limits::{
+    SHIP_FILE_GONE_AFTER, SHIP_FILE_READS_MAX, SHIP_FILES_MAX, SHIP_POLL_INTERVAL,
+    SHIP_SCAN_INTERVAL,
+};
 use crate::shutdown::Shutdown;
 use crate::sources::ship::follow::file::{Followed, Read};
 use crate::sources::ship::lines::{Fed, Lines};
@@ -50,11 +53,14 @@ pub async fn follow(settings: FollowSettings, intake: &Intake, stop: &Shutdown) 
         scan_at: clock::now(),
         is_first: true,
         is_full_told: false,
+        refused: BTreeSet::new(),
     };
     while !stop.is_requested() {
         let poll_at = clock::now() + SHIP_POLL_INTERVAL;
         follower.look().await;
-        follower.read(intake, stop).await;
+        if follower.read(intake, stop).await {
+            continue;
+        }
         tokio::select! {
             () = stop.requested() => {}
             () = sleep_until(poll_at) => {}
@@ -76,6 +82,8 @@ struct Follower {
     scan_at: Instant,
     is_first: bool,
     is_full_told: bool,
+    /// Files that could not be opened, of which that was told.
+    refused: BTreeSet<FileKey>,
 }
 
 /// A file and what is read out of it.
@@ -87,6 +95,9 @@ struct Source {
     mark: Option<Mark>,
     reading: Reading,
     lines: Lines,
+    /// What a file and those that it was rotated to have in common.
+    group: String,
+    is_trouble_told: bool,
     /// When it was last found by its name, or had something to read.
     seen_at: Instant,
 }
@@ -116,7 +127,14 @@ impl Follower {
                     self.is_first = is_first;
                     return;
                 }
-                Err(error) => warn!(path = %path.display(), %error, "a file cannot be followed"),
+                Err(error) => {
+                    if SHIP_FILES_MAX <= self.refused.len() {
+                        self.refused.clear();
+                    }
+                    if self.refused.insert(key) {
+                        warn!(path = %path.display(), %error, "a file cannot be followed");
+                    }
+                }
             }
         }
     }
@@ -190,14 +208,17 @@ impl Follower {
         }
         info!(path = %path.display(), position = followed.position(), "following a file");
         let mut reading = self.settings.reading.clone();
+        let group = procid_of(path);
         if reading.procid.is_empty() {
-            reading.procid = Arc::from(procid_of(path));
+            reading.procid = Arc::from(&*group);
         }
         self.sources.push(Source {
             key: followed.key,
             mark: places.map(|_| followed.mark(followed.position())),
             lines: Lines::new(reading.clone(), followed.position()),
             reading,
+            group,
+            is_trouble_told: false,
             seen_at: clock::now(),
             followed: Some(followed),
         });
@@ -214,16 +235,29 @@ impl Follower {
         Ok(false)
     }
 
-    /// Reads every file to its end.
-    async fn read(&mut self, intake: &Intake, stop: &Shutdown) {
+    /// Reads some of every file; says whether there may be more. One that is written faster than
+    /// it is read holds up nobody but what it was rotated to.
+    async fn read(&mut self, intake: &Intake, stop: &Shutdown) -> bool {
+        let mut unread: BTreeSet<String> = BTreeSet::new();
         for source in &mut self.sources {
-            while !stop.is_requested() && source.read(intake).await {}
+            if unread.contains(&source.group) {
+                continue;
+            }
+            let mut reads = 0;
+            while !stop.is_requested() && source.read(intake).await {
+                reads += 1;
+                if SHIP_FILE_READS_MAX <= reads {
+                    unread.insert(source.group.clone());
+                    break;
+                }
+            }
             if source.is_gone() {
                 let fed = source.lines.end(now());
                 source.give(fed, intake).await;
             }
         }
         self.sources.retain(|source| !source.is_gone());
+        !unread.is_empty()
     }
 }
 
@@ -266,7 +300,9 @@ impl Source {
                 (fed, false)
             }
             Err(error) => {
-                warn!(%error, "a followed file cannot be read");
+                if !std::mem::replace(&mut self.is_trouble_told, true) {
+                    warn!(%error, process = self.group, "a followed file cannot be read");
+                }
                 (Fed::default(), false)
             }
         };
