@@ -293,6 +293,62 @@ pub const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 /// Least time between two rounds of freeing memory: a round looks at every channel.
 pub const FREE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
+// Postgres and Redis.
+
+/// A line of a Postgres event, as its own syslog destination divides them (`PG_SYSLOG_LIMIT`).
+pub const POSTGRES_CHUNK_BYTES_MAX: usize = 900;
+
+/// Longest `log_line_prefix` that is read; Heroku's has 250 bytes.
+pub const POSTGRES_PREFIX_BYTES_MAX: usize = 1_024;
+
+/// The regular expression made of a `log_line_prefix`, compiled.
+pub const POSTGRES_PREFIX_REGEX_BYTES_MAX: usize = 1024 * 1024;
+
+/// Processes of a server whose memory is added up: above any sensible `max_connections`.
+pub const MACHINE_PROCESSES_MAX: usize = 10_000;
+
+/// One event of a Postgres log, and what is read of a file before an event must have ended. The
+/// longest statements are bulk inserts; what is longer is skipped and told.
+pub const POSTGRES_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Processes of whose events over syslog more lines may come: each has one at most.
+pub const POSTGRES_EVENTS_OPEN_MAX: usize = 1_024;
+
+/// One read of a Postgres log file.
+pub const POSTGRES_READ_BYTES_MAX: u64 = 256 * 1024;
+
+/// Log files of one directory: all are looked at whenever the newest one rests.
+pub const POSTGRES_LOG_FILES_MAX: usize = 10_000;
+
+/// Longest URL of a database: nobody types more.
+pub const POSTGRES_URL_BYTES_MAX: usize = 4 * 1024;
+
+/// Events that wait between what reads a server and the shipper, whose own queue is greater.
+pub const OUTLET_EVENTS_MAX: usize = 1_024;
+
+/// Bytes of those events; `POSTGRES_EVENT_BYTES_MAX` fits several times.
+pub const OUTLET_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// First wait before a database is connected to again.
+pub const SERVER_RETRY_MIN: Duration = Duration::from_millis(250);
+
+/// Longest wait before a database is connected to again: a restart is noticed within it.
+pub const SERVER_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Longest URL of a Redis server.
+pub const REDIS_URL_BYTES_MAX: usize = 4 * 1024;
+
+/// One reply of a Redis server: `REDIS_SLOWLOG_ENTRIES_MAX` entries, of which each is 4 KiB at most.
+pub const REDIS_REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Lists within each other in a reply of a Redis server: a slow command's words are the second.
+pub const REDIS_REPLY_DEPTH_MAX: usize = 8;
+
+/// Slow commands that are asked for at once; a server keeps 128 unless it is told otherwise.
+pub const REDIS_SLOWLOG_ENTRIES_MAX: usize = 1_024;
+
+const _: () = assert!(POSTGRES_EVENT_BYTES_MAX <= OUTLET_BYTES_MAX);
+
 // Shipper.
 
 /// Lines' bytes that wait in a shipper to be put into a batch.

@@ -9,6 +9,8 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::cli::postgres::Postgres;
+use crate::cli::redis::Redis;
 use crate::cli::run::Run;
 use crate::cli::ship::Ship;
 use crate::filter::Filter;
@@ -43,6 +45,10 @@ pub(crate) enum Command {
     Ship(Box<Ship>),
     /// Run a program, ship what it prints, and end as it ends
     Run(Box<Run>),
+    /// Send a PostgreSQL server's log and samples to a router
+    Postgres(Box<Postgres>),
+    /// Send a Redis or Valkey server's samples and slow commands to a router
+    Redis(Box<Redis>),
     /// Ask whether the router is well
     Health(Health),
     /// Print every key of the configuration with its default and meaning

@@ -6,6 +6,8 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::config::Problem;
 use crate::id::IdError;
+use crate::sources::postgres::receive::ReceiveError;
+use crate::sources::postgres::setup::SetupError;
 use crate::sources::ship::PlacesError;
 use crate::sources::ship::SocketError;
 use crate::sources::ship::SpoolError;
@@ -46,6 +48,33 @@ pub(crate) enum CliError {
         /// What would be right.
         reason: String,
     },
+    /// Nobody said which server to report on.
+    #[error("no server: give {flag}, or the same as {variable}{instead}")]
+    NoServerUrl {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The variable that names it.
+        variable: &'static str,
+        /// What else would do.
+        instead: &'static str,
+    },
+    /// The URL of the server to report on is none. It may hold a password and is not shown.
+    #[error("the URL from {origin} names no server: {reason}")]
+    BadServerUrl {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server was not set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// Neither logs nor samples are wanted.
+    #[error("--no-logs and --no-metrics leave nothing to do; leave one out")]
+    NothingToDo,
+    /// Syslog cannot be received.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
     /// Nobody said where to ship to.
     #[error(
         "no router to ship to: give --logs-url http://token:t.…@HOST:8601/logs, or the same as LOGS_URL"
@@ -168,6 +197,9 @@ impl CliError {
             Self::Config(_)
             | Self::Usage { .. }
             | Self::BadCredential { .. }
+            | Self::NoServerUrl { .. }
+            | Self::BadServerUrl { .. }
+            | Self::NothingToDo
             | Self::NoLogsUrl
             | Self::BadLogsUrl { .. }
             | Self::BadToken { .. } => Self::USAGE_CODE,

@@ -14,6 +14,9 @@ mod error;
 mod health;
 mod logs;
 mod output;
+mod postgres;
+mod producer;
+mod redis;
 mod run;
 mod serve;
 mod ship;
@@ -91,6 +94,8 @@ fn dispatch(
         Command::Credentials(group) => credentials::run(group, environment, out),
         Command::Run(run) => run::run(&run, environment, out),
         Command::Ship(ship) => ship::run(&ship, environment),
+        Command::Redis(given) => redis::run(&given, environment),
+        Command::Postgres(given) => postgres::run(&given, environment, out),
         Command::Logs(logs) => logs::run(&logs, environment, out),
         Command::Health(health) => health::run(&health, environment, out),
         Command::Config => {

@@ -80,6 +80,12 @@ pub const CREDENTIAL_VARIABLE: &str = "LOGBOOM_CREDENTIAL";
 /// Where the command line finds `admin-credential`; also a key.
 pub const DATA_DIR_VARIABLE: &str = "LOGBOOM_DATA_DIR";
 
+/// Which database `logboom postgres` reports on, as apps know it.
+pub const DATABASE_URL_VARIABLE: &str = "DATABASE_URL";
+
+/// Which server `logboom redis` reports on, as apps know it.
+pub const REDIS_URL_VARIABLE: &str = "REDIS_URL";
+
 /// Where a shipper sends, as log-shuttle knows it.
 pub const LOGS_URL_VARIABLE: &str = "LOGS_URL";
 
@@ -98,7 +104,9 @@ const CLIENT_VARIABLES: [&str; 4] = [
 ];
 
 /// Variables without the prefix that are heeded.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 7] = [
+    DATABASE_URL_VARIABLE,
+    REDIS_URL_VARIABLE,
     LOGPLEX_URL_VARIABLE,
     LOGS_URL_VARIABLE,
     "NO_COLOR",

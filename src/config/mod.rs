@@ -21,10 +21,12 @@ use std::time::Duration;
 
 pub use environment::CREDENTIAL_VARIABLE;
 pub use environment::DATA_DIR_VARIABLE;
+pub use environment::DATABASE_URL_VARIABLE;
 pub use environment::Environment;
 pub use environment::LOGPLEX_URL_VARIABLE;
 pub use environment::LOGS_URL_VARIABLE;
 pub use environment::PLATFORM_TOKEN_VARIABLE;
+pub use environment::REDIS_URL_VARIABLE;
 pub use environment::URL_VARIABLE;
 pub use environment::inherited_variables;
 pub use error::ConfigError;

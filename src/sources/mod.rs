@@ -1,4 +1,10 @@
 //! Sources: where messages come from before a router has them.
 
+pub mod machine;
+pub mod outlet;
+pub mod postgres;
+pub mod redis;
 pub mod run;
+pub mod samples;
 pub mod ship;
+mod teller;

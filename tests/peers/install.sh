@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the real peers that tests/peers.rs talks to, where they are missing, a C compiler, and
-# valgrind.
+# Installs the real peers that tests/peers.rs talks to, where they are missing, the servers of
+# tests/postgres and tests/redis.rs, a C compiler, and valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
@@ -35,6 +35,16 @@ command -v valgrind >/dev/null || missing+=(valgrind libc6-dbg)
 [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
 [ -e /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so ] || [ -e /usr/lib/aarch64-linux-gnu/rsyslog/lmnsd_ossl.so ] \
     || missing+=(rsyslog-openssl)
+# The tests start servers of their own: the package is not to start one.
+if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+    as_root mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] \
+        || echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+    missing+=(postgresql)
+fi
+command -v redis-server >/dev/null || missing+=(redis-server)
+# For a /dev/log that only a test's server sees.
+command -v unshare >/dev/null && command -v setpriv >/dev/null || missing+=(util-linux)
 if [ "${#missing[@]}" -gt 0 ]; then
     update_once
     as_root env DEBIAN_FRONTEND=noninteractive \

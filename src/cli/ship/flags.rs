@@ -225,6 +225,7 @@ fn app_name(url: &DrainUrl) -> String {
         .unwrap_or_else(|| "token".to_owned())
 }
 
+/// A word that may stand in a header field.
 pub(crate) fn word(text: &str) -> Result<String, &'static str> {
     match text {
         "" => Err("it is empty"),

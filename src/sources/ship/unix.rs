@@ -73,6 +73,16 @@ impl Datagrams {
         })
     }
 
+    /// The next datagram. Cancel safe.
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.recv(buffer).await
+    }
+
+    /// The next datagram, if it is there.
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_recv(buffer)
+    }
+
     /// Takes what comes until `stop` is asked for, then what is there.
     pub async fn run(self, reading: &Reading, intake: &Intake, stop: &Shutdown) {
         let mut buffer = vec![0; SHIP_DATAGRAM_BYTES_MAX];

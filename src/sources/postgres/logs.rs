@@ -1,0 +1,262 @@
+//! Follows a server's log files: bytes to events, and events to the shipper.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Serialize;
+use tokio::sync::watch;
+use tracing::debug;
+use tracing::warn;
+
+use crate::clock;
+use crate::limits::POSTGRES_EVENT_BYTES_MAX;
+use crate::shutdown::Shutdown;
+use crate::sources::outlet::Outlet;
+use crate::sources::postgres::event::Namer;
+use crate::sources::postgres::follow::Follower;
+use crate::sources::postgres::follow::Place;
+use crate::sources::postgres::follow::Start;
+use crate::sources::postgres::follow::Step;
+use crate::sources::postgres::reader::Found;
+use crate::sources::postgres::reader::Reader;
+use crate::sources::teller::Teller;
+
+/// Where a server writes its log, and how.
+#[derive(Clone, Debug)]
+pub struct LogFiles {
+    /// The folder.
+    pub directory: PathBuf,
+    /// The format.
+    pub reader: Reader,
+    /// The settings that all this comes from: the same ones mean the same files.
+    pub settings: String,
+}
+
+/// How far a folder's files were read.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Position {
+    /// The folder.
+    pub directory: PathBuf,
+    /// The place in it.
+    pub place: Place,
+}
+
+/// Where to begin.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// How far an earlier run got, if that is known.
+    pub position: Option<Position>,
+    /// Where nothing is known of the folder.
+    pub otherwise: Start,
+}
+
+impl Begin {
+    /// In `directory`.
+    fn at(&self, directory: &Path) -> Start {
+        match &self.position {
+            Some(position) if position.directory == directory => Start::At(position.place.clone()),
+            _ => self.otherwise.clone(),
+        }
+    }
+}
+
+/// Follows the files that `files` names, now and later, until the group is asked to stop.
+pub async fn follow(
+    mut files: watch::Receiver<Option<LogFiles>>,
+    begin: Begin,
+    name: String,
+    outlet: Outlet<Position>,
+    shutdown: Shutdown,
+) {
+    let mut namer = Namer::new(name);
+    let mut begin = begin;
+    loop {
+        let Some(now) = files.borrow_and_update().clone() else {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                changed = files.changed() => match changed {
+                    Ok(()) => continue,
+                    // Nobody is left who could say where the files are.
+                    Err(_) => return,
+                },
+            }
+        };
+        let mut following = Following {
+            follower: Follower::new(
+                now.directory.clone(),
+                now.reader.extension(),
+                begin.at(&now.directory),
+            ),
+            files: now,
+            namer: &mut namer,
+            outlet: &outlet,
+            teller: Teller::new("log files"),
+            buffer: Vec::new(),
+            is_skipping: false,
+            quiet_count: 0,
+        };
+        following.run(&files, &shutdown).await;
+        if shutdown.is_requested() {
+            return;
+        }
+        begin.position = following.position(0).or(begin.position);
+    }
+}
+
+struct Following<'a> {
+    files: LogFiles,
+    follower: Follower,
+    namer: &'a mut Namer,
+    outlet: &'a Outlet<Position>,
+    teller: Teller,
+    /// Read, but no event yet.
+    buffer: Vec<u8>,
+    /// Whether what comes up to the next newline is the rest of something too long.
+    is_skipping: bool,
+    /// Looks in a row that brought nothing.
+    quiet_count: u32,
+}
+
+impl Following<'_> {
+    /// Until the group is asked to stop, or other files are to be followed.
+    async fn run(&mut self, files: &watch::Receiver<Option<LogFiles>>, shutdown: &Shutdown) {
+        while !shutdown.is_requested() && !files.has_changed().unwrap_or(false) {
+            let Some(step) = self.step().await else {
+                return;
+            };
+            match step {
+                Ok(Step::Bytes(bytes)) => {
+                    self.quiet_count = 0;
+                    self.take(&bytes);
+                    self.send_events(false).await;
+                }
+                Ok(Step::Moved(path)) => {
+                    self.teller.works();
+                    debug!(path = %path.display(), "reading another file");
+                    self.end_file().await;
+                    // Also of a file of which nothing is delivered yet: the next run begins here.
+                    if let Some(position) = self.position(0) {
+                        self.outlet.mark(position).await;
+                    }
+                }
+                Ok(Step::Quiet) => {
+                    self.quiet_count += 1;
+                    if self.follower.place(0).is_none() {
+                        self.teller.fault(&format_args!(
+                            "no file named *.{} in {} yet",
+                            self.files.reader.extension(),
+                            self.files.directory.display()
+                        ));
+                    }
+                    // The first may come in the middle of an event: it is written line by line.
+                    self.send_events(2 <= self.quiet_count).await;
+                    wait(POLL, shutdown).await;
+                }
+                Err((path, error)) => {
+                    self.teller.fault(&format_args!(
+                        "cannot read {}: {error}; this must run on the server's machine, as a user \
+                         that may read its log (group postgres, and log_file_mode = 0640 there)",
+                        path.display()
+                    ));
+                    wait(RETRY, shutdown).await;
+                }
+            }
+        }
+        self.send_events(true).await;
+    }
+
+    /// One step, on a thread that may block; none if the thread is no more.
+    async fn step(&mut self) -> Option<Result<Step, (PathBuf, std::io::Error)>> {
+        let idle = Follower::new(PathBuf::new(), "", Start::End);
+        let mut follower = std::mem::replace(&mut self.follower, idle);
+        let stepped = tokio::task::spawn_blocking(move || {
+            let step = follower.step();
+            (follower, step)
+        });
+        let (follower, step) = stepped.await.ok()?;
+        self.follower = follower;
+        Some(step)
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) {
+        if self.is_skipping {
+            let Some(newline) = memchr::memchr(b'\n', bytes) else {
+                return;
+            };
+            self.is_skipping = false;
+            bytes = bytes.get(newline + 1..).unwrap_or_default();
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    async fn send_events(&mut self, is_quiet: bool) {
+        let mut used = 0;
+        loop {
+            let rest = self.buffer.get(used..).unwrap_or_default();
+            let Some((found, bytes)) = self.files.reader.next(rest, is_quiet) else {
+                break;
+            };
+            used += bytes;
+            let event = match found {
+                Found::Event(entry) => self.namer.event(&entry, clock::wall()),
+                Found::Foreign(line) if line.is_empty() => continue,
+                Found::Foreign(line) => self.namer.foreign(&line, clock::wall()),
+                Found::Unreadable => {
+                    warn!(bytes, "skipped what is no event of the log's format");
+                    self.outlet.drop_lines(1);
+                    continue;
+                }
+            };
+            let position = self.position(self.buffer.len() - used);
+            self.outlet.send(event, position).await;
+        }
+        self.buffer.drain(..used);
+        if POSTGRES_EVENT_BYTES_MAX < self.buffer.len() {
+            warn!(
+                bytes = self.buffer.len(),
+                "skipped an event that is too long"
+            );
+            self.outlet.drop_lines(1);
+            self.buffer.clear();
+            self.is_skipping = true;
+        }
+    }
+
+    /// What was kept gets no end any more.
+    async fn end_file(&mut self) {
+        self.send_events(true).await;
+        if !self.buffer.is_empty() {
+            warn!(
+                bytes = self.buffer.len(),
+                "skipped a torn event at a file's end"
+            );
+            self.outlet.drop_lines(1);
+            self.buffer.clear();
+        }
+        self.is_skipping = false;
+        self.quiet_count = 0;
+    }
+
+    fn position(&self, kept: usize) -> Option<Position> {
+        Some(Position {
+            directory: self.files.directory.clone(),
+            place: self.follower.place(kept)?,
+        })
+    }
+}
+
+/// Waits, but not for longer than the group runs.
+async fn wait(time: Duration, shutdown: &Shutdown) {
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}
+
+/// How often a file that rests is looked at.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How often what cannot be read is tried again.
+const RETRY: Duration = Duration::from_secs(2);
