@@ -25,6 +25,7 @@ mod supervisor;
 mod syslog;
 mod task;
 mod udp;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -31,6 +31,7 @@ use crate::egress::drain::notice::{Cause, Log, Notices};
 use crate::egress::drain::orders::{Order, Orders};
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::sink::{Around, Sink};
+use crate::egress::drain::wait::{Next, Waits, Woken, until};
 use crate::limits::{BATCH_BYTES_LIMIT, REQUEST_INTERVAL_MIN};
 use crate::net::backoff;
 use crate::net::outcome::{Failure, Outcome};
@@ -48,40 +49,6 @@ pub(crate) struct Common {
     pub(crate) shutdown: Shutdown,
     /// Cancelled when drains are to send what is there and end.
     pub(crate) flushing: CancellationToken,
-}
-
-/// Whether the loop goes on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Next {
-    Go,
-    End,
-}
-
-/// What a drain without a batch waits for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Waits {
-    /// There is nothing to send.
-    ForMessages,
-    /// A request for the few messages that there are would come too early.
-    ForRequest,
-}
-
-/// Why a wait is over.
-enum Woken {
-    End,
-    Replan,
-    Flush,
-    Go,
-    Notice,
-}
-
-impl From<Order> for Woken {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::End => Self::End,
-            Order::Replan => Self::Replan,
-        }
-    }
 }
 
 /// One drain at work.
@@ -490,15 +457,6 @@ async fn ended(shared: &Shared) {
     tokio::select! {
         () = shared.common.shutdown.requested() => {}
         () = shared.channel.closed() => {}
-    }
-}
-
-/// Ends at `instant`, or never. Cancel safe.
-async fn until(instant: Option<Instant>) {
-    match instant {
-        // Boxed: most drains have nothing to wait for.
-        Some(instant) => Box::pin(sleep_until(instant)).await,
-        None => std::future::pending().await,
     }
 }
 
