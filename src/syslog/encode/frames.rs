@@ -201,6 +201,10 @@ type Begin = ([u8; 7], u8);
 const NO_BEGIN: Begin = ([0; 7], 0);
 
 /// The texts of `begin` by their PRI.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "computed when this is compiled: a wrong index is an error then"
+)]
 static BEGINS: [Begin; PRI_MAX as usize + 1] = {
     let mut begins = [NO_BEGIN; PRI_MAX as usize + 1];
     let mut pri = 0;
