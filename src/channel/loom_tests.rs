@@ -49,8 +49,9 @@ fn append(log: &Log, text: u8, count: usize) {
 fn read(log: &Log, cursor: &mut Cursor) -> (u64, Vec<u8>) {
     let mut texts = Vec::new();
     let mut visit = |record: crate::channel::Record<'_>| {
-        assert!(record.text().iter().all(|b| *b == record.message().text[0]));
-        texts.push(record.message().text[0]);
+        let text = record.message().text;
+        assert!(text.iter().all(|b| *b == text[0]));
+        texts.push(text[0]);
         ControlFlow::Continue(())
     };
     let lost = log.read(cursor, &mut visit).lost;
