@@ -22,7 +22,7 @@ use crate::channel::twin::{message, pool};
 use crate::channel::wake::Waiters;
 use crate::clock::UnixMicros;
 
-/// A record with a text of 8 bytes takes 32: two fill a segment.
+/// A record with a text of 2 bytes and no other field takes 32: two fill a segment.
 const SIZES: Sizes = Sizes { min: 64, max: 64 };
 
 fn check(test: impl Fn() + Sync + Send + 'static) {
@@ -37,7 +37,7 @@ fn log(channel_bytes_max: usize) -> Arc<Log> {
 }
 
 fn append(log: &Log, text: u8, count: usize) {
-    let text = [text; 8];
+    let text = [text; 2];
     let run = std::iter::repeat_n(message(&text), count);
     assert_eq!(
         log.append(run, UnixMicros::new(1), || u64::MAX).count,
@@ -70,7 +70,7 @@ fn segment() -> Arc<Segment> {
 
 /// Claims room for `count` records and fills it; how many there was room for.
 fn put(segment: &Segment, text: u8, count: usize) -> u64 {
-    let text = [text; 8];
+    let text = [text; 2];
     let Claimed::Room(mut claim) = segment.claim(std::iter::repeat_n(message(&text), count)) else {
         return 0;
     };
@@ -88,7 +88,7 @@ fn texts_from(segment: &Segment, place: &mut Place) -> (Vec<u8>, bool) {
         match segment.step(*place) {
             Step::Record(view) => {
                 let text = view.packed.message().text;
-                assert_eq!((text, view.arrival.value()), (&[text[0]; 8][..], 7));
+                assert_eq!((text, view.arrival.value()), (&[text[0]; 2][..], 7));
                 texts.push(text[0]);
                 *place = view.next;
             }
