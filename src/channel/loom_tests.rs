@@ -168,7 +168,7 @@ fn loom_ageing_and_appending_race() {
         let mut cursor = log.cursor_back(1);
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || {
-            let run = std::iter::once(message(b"aaaaaaaa"));
+            let run = std::iter::once(message(b"aa"));
             other.append(run, UnixMicros::new(5), || u64::MAX)
         });
         log.evict_older(UnixMicros::new(2), UnixMicros::new(5));
@@ -319,7 +319,7 @@ fn loom_ageing_spares_a_segment_that_was_just_filled() {
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || {
             // One fills the segment; for the other the writer seals it and opens the next.
-            let run = std::iter::repeat_n(message(b"aaaaaaaa"), 2);
+            let run = std::iter::repeat_n(message(b"aa"), 2);
             other.append(run, UnixMicros::new(5), || u64::MAX)
         });
         log.evict_older(UnixMicros::new(2), UnixMicros::new(5));
