@@ -99,8 +99,10 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Greatest `batch_bytes_max` of a drain.
 pub const BATCH_BYTES_LIMIT: usize = 8 * 1024 * 1024;
 
-/// What an HTTP drain leaves between the beginnings of two requests while less than a full batch
-/// waits: under load each then carries more, and a destination is not asked for every few messages.
+/// What an HTTP drain leaves between the beginnings of two requests when it finds less than a full
+/// batch: under load each then carries more and packs better, and a destination is not asked for
+/// every few messages. What comes meanwhile waits to its end, with the runtime's ticks two
+/// milliseconds at most; that is far below any `wait_max`, and below what fills a channel.
 pub const REQUEST_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// Default of `batch_bytes_max`: Logplex's 100 KiB.

@@ -149,10 +149,20 @@ impl<'a> Layout<'a> {
     /// here.
     #[inline]
     pub(crate) fn of(message: &'a Message<'_>, room: &'a mut TimeText) -> Self {
-        Self {
-            message,
-            time: message.timestamp.text(room),
-        }
+        let time = message.timestamp.text(room);
+        debug_assert!(
+            ![
+                time,
+                message.hostname,
+                message.app_name,
+                message.procid,
+                message.msgid,
+                message.sd
+            ]
+            .contains(&&b""[..]),
+            "nil is a byte"
+        );
+        Self { message, time }
     }
 
     /// Length of the record without its padding; at most `SEGMENT_BYTES_MAX`.
@@ -165,6 +175,7 @@ impl<'a> Layout<'a> {
     #[inline]
     pub(crate) fn write(&self, room: &mut [u8]) {
         let message = self.message;
+        debug_assert!(self.bytes() <= HEADER_BYTES + room.len(), "all has room");
         let room = put(room, self.time);
         let room = put(room, message.hostname);
         let room = put(room, message.app_name);

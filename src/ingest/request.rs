@@ -200,7 +200,7 @@ impl<'b> Body<'b> {
             Sender::Token { token, target } => {
                 let source = target.source().as_str().as_bytes();
                 match whole_header(frame) {
-                    // The token as APP-NAME, and in no other field: nearly every frame.
+                    // The token as APP-NAME, as Logplex's senders write it, and in no other field.
                     Some(message) if message.app_name == &**token && !may_hide(&message, token) => {
                         let message = Message {
                             is_truncated,
@@ -229,9 +229,8 @@ impl<'b> Body<'b> {
             }
         }
     }
-}
 
-impl<'b> Body<'b> {
+    /// Takes a frame that has another APP-NAME, or no whole header.
     #[cold]
     fn gather_rare(
         &self,

@@ -60,7 +60,7 @@ pub(crate) struct Task {
     notices: Notices,
     log: Log,
     flush: Flush,
-    /// A request may begin from then on; before, only with a full batch.
+    /// From then on a request may begin with less than a full batch.
     next_request: Option<Instant>,
 }
 
@@ -155,7 +155,9 @@ impl Task {
         self.wait(&settings, Waits::ForMessages).await
     }
 
-    /// Whether something waits that would not fill a batch, and the next request is not due yet.
+    /// Whether something waits that would not fill a batch, and the next request is not due yet. It
+    /// is asked once: what fills a batch meanwhile waits, too, since looking at each append would
+    /// cost the wake-ups that the pause saves.
     fn is_early(&self, bytes_max: usize) -> bool {
         let Some(due) = self.next_request else {
             return false;
@@ -201,12 +203,12 @@ impl Task {
                 Woken::Go
             }
             () = self.sink.expired(settings) => Woken::Go,
-            () = until(wake_at) => Woken::Notice,
+            () = until(wake_at) => Woken::Due,
         };
         match woken {
             Woken::End => return Next::End,
             Woken::Replan => self.follow_plan().await,
-            Woken::Notice => self.tell_loss(settings),
+            Woken::Due => self.tell_loss(settings),
             Woken::Go | Woken::Flush => {}
         }
         Next::Go
@@ -358,14 +360,14 @@ impl Task {
                 order = self.shared.orders.next() => order.into(),
                 () = self.shared.common.flushing.cancelled(), if is_flush_new => Woken::Flush,
                 () = sleep_until(due) => Woken::Go,
-                () = until(notice_at) => Woken::Notice,
+                () = until(notice_at) => Woken::Due,
             };
             match woken {
                 Woken::End => return Next::End,
                 Woken::Replan => self.replan(),
                 Woken::Flush => self.flush = Flush::met_after(attempts),
                 Woken::Go => {}
-                Woken::Notice => {
+                Woken::Due => {
                     self.tell_loss(settings);
                     continue;
                 }
@@ -495,42 +497,8 @@ mod tests {
         })
     }
 
-    /// Drains are many and mostly at rest.
-    #[test]
-    fn a_drain_at_rest_is_small() {
-        let budget = Budget {
-            channel_bytes_max: 1 << 20,
-            node_bytes_max: 1 << 20,
-            history_age_max: SECOND,
-            wait_max: SECOND,
-        };
-        let common = common();
-        let node = Node::new(budget, common.telemetry.clone());
-        let id = ChannelId::new("app").unwrap();
-        let channel = node.open(&id, ChannelFlags::default(), WhenFull::Lose);
-        let entry = DrainEntry {
-            id: DrainId::new(1),
-            token: DrainToken::random(),
-            channel: id,
-            url: Some(DrainUrl::parse("http://host/").unwrap()),
-            options: DrainOptions::default().shared(),
-            created: UnixMicros::default(),
-        };
-        let machine = Machine::new(&channel, UnixMicros::default());
-        let shared = Arc::new(Shared {
-            common,
-            channel: channel.clone(),
-            progress: Arc::new(Progress::default()),
-            board: Board::new(*machine.confirmed()),
-            orders: Orders::new(Plan::new(&entry).unwrap().unwrap()),
-        });
-        let task_bytes = size_of_val(&Task::new(shared, machine).run());
-        assert!(task_bytes <= 1_320, "{task_bytes} bytes");
-    }
-
-    /// A drain that passes over all that comes never waits while its channel is busy.
-    #[tokio::test]
-    async fn a_drain_that_wants_nothing_hears_that_it_has_to_end() {
+    /// A task that nobody runs yet, and its channel.
+    fn task(url: &str, options: DrainOptions) -> (Task, Arc<Channel>) {
         let budget = Budget {
             channel_bytes_max: 1 << 20,
             node_bytes_max: 1 << 24,
@@ -541,28 +509,55 @@ mod tests {
         let node = Node::new(budget, common.telemetry.clone());
         let id = ChannelId::new("app").unwrap();
         let channel = node.open(&id, ChannelFlags::default(), WhenFull::Lose);
-        let options = DrainOptions {
-            source: Some("nobody".into()),
-            ..DrainOptions::default()
-        };
-        let entry = DrainEntry {
-            id: DrainId::new(1),
-            token: DrainToken::random(),
-            channel: id,
-            url: Some(DrainUrl::parse("http://127.0.0.1:9/").unwrap()),
-            options: options.shared(),
-            created: UnixMicros::default(),
-        };
         let machine = Machine::new(&channel, UnixMicros::default());
         let shared = Arc::new(Shared {
             common,
             channel: channel.clone(),
             progress: Arc::new(Progress::default()),
             board: Board::new(*machine.confirmed()),
-            orders: Orders::new(Plan::new(&entry).unwrap().unwrap()),
+            orders: Orders::new(plan(url, options)),
         });
+        (Task::new(shared, machine), channel)
+    }
+
+    fn plan(url: &str, options: DrainOptions) -> Plan {
+        let entry = DrainEntry {
+            id: DrainId::new(1),
+            token: DrainToken::random(),
+            channel: ChannelId::new("app").unwrap(),
+            url: Some(DrainUrl::parse(url).unwrap()),
+            options: options.shared(),
+            created: UnixMicros::default(),
+        };
+        Plan::new(&entry).unwrap().unwrap()
+    }
+
+    fn say(channel: &Channel, text: &str) {
+        let now = clock::wall();
+        channel.append(iter::once(notice(now, text)), now);
+    }
+
+    const NOBODY: &str = "http://127.0.0.1:9/";
+
+    /// Drains are many and mostly at rest.
+    #[test]
+    fn a_drain_at_rest_is_small() {
+        let (task, _channel) = task("http://host/", DrainOptions::default());
+        let task_bytes = size_of_val(&task.run());
+        assert!(task_bytes <= 1_320, "{task_bytes} bytes");
+    }
+
+    /// A drain that passes over all that comes never waits while its channel is busy.
+    #[tokio::test]
+    async fn a_drain_that_wants_nothing_hears_that_it_has_to_end() {
+        let options = DrainOptions {
+            source: Some("nobody".into()),
+            ..DrainOptions::default()
+        };
+        let (task, channel) = task(NOBODY, options);
+        let shared = Arc::clone(&task.shared);
         let running = Shutdown::new();
-        running.spawn(Task::new(Arc::clone(&shared), machine).run());
+        running.spawn(task.run());
         let mut turns = 0;
         while 0 < running.running_count() {
             turns += 1;
@@ -570,10 +565,69 @@ mod tests {
                 shared.orders.end();
             }
             assert!(turns < 1_000, "it goes on");
-            let now = clock::wall();
-            channel.append(iter::once(notice(now, "x")), now);
+            say(&channel, "x");
             tokio::task::yield_now().await;
         }
         assert!(100 <= turns);
+    }
+
+    /// A drain whose next request is due in ten seconds, and one message.
+    fn early() -> (Task, Arc<Channel>) {
+        let (mut task, channel) = task(NOBODY, DrainOptions::default());
+        task.next_request = Some(clock::now() + 10 * SECOND);
+        say(&channel, "x");
+        (task, channel)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_fill_a_batch_waits_until_a_request_is_due() {
+        let began = clock::now();
+        let (mut task, channel) = early();
+        assert_eq!(task.fill_or_wait().await, Next::Go);
+        assert_eq!(began.elapsed(), 10 * SECOND);
+        assert!(task.machine.batch().is_none());
+        say(&channel, "y");
+        assert_eq!(task.fill_or_wait().await, Next::Go);
+        assert_eq!(began.elapsed(), 10 * SECOND);
+        assert_eq!(task.machine.batch().unwrap().counts.messages, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_batch_and_a_flush_wait_for_nothing() {
+        let began = clock::now();
+        let (mut task, channel) = early();
+        say(&channel, &"x".repeat(1_000));
+        assert_eq!(task.fill_or_wait().await, Next::Go);
+        assert!(task.machine.batch().is_some());
+
+        let (mut task, _channel) = early();
+        task.shared.common.flushing.cancel();
+        assert_eq!(task.fill_or_wait().await, Next::Go);
+        assert!(task.machine.batch().is_some());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_end_the_wait_for_a_request() {
+        let began = clock::now();
+        let (mut task, _channel) = early();
+        let changed = plan("http://127.0.0.1:10/", DrainOptions::default());
+        task.shared.orders.change(changed);
+        assert_eq!(task.fill_or_wait().await, Next::Go);
+        assert_eq!(task.plan.url.authority(), "127.0.0.1:10");
+        task.shared.orders.end();
+        assert_eq!(task.fill_or_wait().await, Next::End);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_requests_are_held_apart() {
+        for (url, is_request) in [(NOBODY, true), ("syslog://127.0.0.1:9", false)] {
+            let (mut task, channel) = task(url, DrainOptions::default());
+            say(&channel, "x");
+            assert_eq!(task.fill_or_wait().await, Next::Go);
+            assert_eq!(task.deliver().await, Next::Go);
+            assert_eq!(task.next_request.is_some(), is_request, "{url}");
+        }
     }
 }

@@ -32,8 +32,8 @@ pub(crate) enum Woken {
     Flush,
     /// There is something to do, or to look at again.
     Go,
-    /// Something is to be told, or a request is due.
-    Notice,
+    /// The time has come for something to be told, for a try, or for a request.
+    Due,
 }
 
 impl From<Order> for Woken {

@@ -118,9 +118,9 @@ fn write_logplex(message: &impl Fields, host: &[u8], nils: &[u8], out: &mut Vec<
     let header_bytes = begin.len() + fields_bytes + b"   ".len() + nils.len();
     let bytes = header_bytes + text.len() + line_end.len();
     let at = out.len();
-    let header_bytes = digits_of(bytes) + b" ".len() + header_bytes;
-    out.reserve(header_bytes + bytes);
-    out.resize(at + header_bytes, 0);
+    let count_bytes = digits_of(bytes) + b" ".len();
+    out.reserve(count_bytes + bytes);
+    out.resize(at + count_bytes + header_bytes, 0);
     let behind = out.get_mut(at..).unwrap_or_default();
     let behind = put_number(behind, bytes);
     let behind = put_byte(behind, b' ');
@@ -137,10 +137,8 @@ fn write_logplex(message: &impl Fields, host: &[u8], nils: &[u8], out: &mut Vec<
     out.extend_from_slice(line_end);
 }
 
-/// Appends `LEN <PRI>1 `, the pieces, the text, and a newline unless it ends in one. Inlined with
-/// the number of pieces known, so that those of one byte are no calls.
-#[inline]
-fn write_frame<const N: usize>(pri: Pri, pieces: &[&[u8]; N], text: &[u8], out: &mut Vec<u8>) {
+/// Appends `LEN <PRI>1 `, the pieces, the text, and a newline unless it ends in one.
+fn write_frame(pri: Pri, pieces: &[&[u8]], text: &[u8], out: &mut Vec<u8>) {
     let line_end = line_end(text);
     let begin = begin(pri);
     let bytes = begin.len() + bytes_sum(pieces) + text.len() + line_end.len();
