@@ -32,6 +32,7 @@ use crate::api::request;
 use crate::api::request::EVENTS;
 use crate::api::request::Place;
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::egress::events::EventId;
 use crate::egress::tail::Tail;
 use crate::egress::tail::TailBody;
@@ -81,12 +82,7 @@ pub(crate) async fn create_v3(
     State(state): State<Arc<ApiState>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if state.settings.load().deny_tail_sessions {
-        return Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "sessions are denied by the router's configuration",
-        ));
-    }
+    check_allowed(&state)?;
     // Not 404: the path is right, what the body names is not (as Logplex has it).
     let missing = ApiError::unprocessable(CHANNEL_NOT_FOUND);
     let url = create(&state, request, missing).await?;
@@ -102,11 +98,14 @@ async fn create(state: &ApiState, request: Request, missing: ApiError) -> Result
     let (head, body) = request.into_parts();
     let object = body::object(body).await?;
     let (id, is_tail) = grant(state, &object, missing)?;
-    let base = request::base_url(
-        state,
-        &Place::of(&head.uri, &head.headers, &head.extensions),
-    );
-    Ok(format!("{base}/sessions/{}{}", id.expose(), query(is_tail)))
+    let place = Place::of(&head.uri, &head.headers, &head.extensions);
+    Ok(url(state, &place, id, is_tail))
+}
+
+/// Where a session's stream is.
+pub(crate) fn url(state: &ApiState, place: &Place, id: SessionId, is_tail: bool) -> String {
+    let base = request::base_url(state, place);
+    format!("{base}/sessions/{}{}", id.expose(), query(is_tail))
 }
 
 /// Older Heroku CLIs take "is this a tail" from the URL; a `srv` key would make them read plain text.
@@ -124,26 +123,35 @@ fn grant(
         return Err(missing);
     };
     let is_tail = entry.is_tail;
-    match state.sessions.create(entry, channel.created, clock::now()) {
-        Ok(id) => Ok((id, is_tail)),
-        Err(full) => Err(ApiError::new(
+    Ok((begin(state, entry, channel.created)?, is_tail))
+}
+
+/// Makes a session for the channel that was made at `channel_created`.
+pub(crate) fn begin(
+    state: &ApiState,
+    entry: SessionEntry,
+    channel_created: UnixMicros,
+) -> Result<SessionId, ApiError> {
+    let begun = state.sessions.create(entry, channel_created, clock::now());
+    begun.map_err(|full| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))
+}
+
+/// 503 where the operator wants no sessions.
+pub(crate) fn check_allowed(state: &ApiState) -> Result<(), ApiError> {
+    if state.settings.load().deny_tail_sessions {
+        return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            full.to_string(),
-        )),
+            "sessions are denied by the router's configuration",
+        ));
     }
+    Ok(())
 }
 
 /// What a session is asked for; fields that nobody knows are skipped, as Logplex's callers are used to.
 pub(crate) fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
-    let lines = match object.get("num") {
-        None | Some(Value::Null) => SESSION_LINES_DEFAULT,
-        Some(Value::String(text)) => lines(text).ok_or_else(bad_num)?,
-        Some(Value::Number(number)) => lines(&number.to_string()).ok_or_else(bad_num)?,
-        Some(_) => return Err(bad_num()),
-    };
     Ok(SessionEntry {
         channel: channel(object)?,
-        lines,
+        lines: line_count(object, "num")?,
         is_tail: is_tail(object.get("tail")),
         source: exactly(object, "source")?,
         ps: exactly(object, "ps")?,
@@ -165,8 +173,16 @@ fn channel(object: &Object) -> Result<ChannelId, ApiError> {
     }
 }
 
-fn bad_num() -> ApiError {
-    ApiError::unprocessable("num must be a number of lines, 0 or more")
+/// The number of lines in field `name`; Logplex's 100 when it is not there.
+pub(crate) fn line_count(object: &Object, name: &str) -> Result<u64, ApiError> {
+    let found = match object.get(name) {
+        None | Some(Value::Null) => Some(SESSION_LINES_DEFAULT),
+        Some(Value::String(text)) => lines(text),
+        Some(Value::Number(number)) => lines(&number.to_string()),
+        Some(_) => None,
+    };
+    let wrong = || format!("{name} must be a number of lines, 0 or more");
+    found.ok_or_else(|| ApiError::unprocessable(wrong()))
 }
 
 /// A number of lines: digits only. More than any channel holds is as good as all.
@@ -187,7 +203,7 @@ fn is_tail(value: Option<&Value>) -> bool {
 }
 
 /// A name to look for: what could not stand in a message is refused here, an empty one is none.
-fn exactly(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
+pub(crate) fn exactly(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
     match body::text(object, name)? {
         None | Some("") => Ok(None),
         Some(text) if FIELD_BYTES_MAX < text.len() => Err(ApiError::unprocessable(format!(
@@ -199,7 +215,7 @@ fn exactly(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
 }
 
 /// A filter's expression, which is one; an empty one is none.
-fn expression(object: &Object) -> Result<Option<String>, ApiError> {
+pub(crate) fn expression(object: &Object) -> Result<Option<String>, ApiError> {
     match body::text(object, "filter")? {
         None | Some("") => Ok(None),
         Some(text) => {
