@@ -21,7 +21,7 @@ pub use channels::{ChannelEntry, WhenFullSetting};
 pub(crate) use credentials::random_secret;
 pub use credentials::{CredentialEntry, Grant, Permission, SecretHash};
 pub use directory::Directory;
-pub use drain_options::{Compression, DrainOptions, DrainOptionsError, Format};
+pub use drain_options::{Attributes, Compression, DrainOptions, DrainOptionsError, Format};
 pub use drain_url::{DrainUrl, DrainUrlError, Scheme};
 pub use drains::DrainEntry;
 pub use entries::{Counters, Entries, EntryCounts};
