@@ -275,7 +275,7 @@ pub(crate) struct NewDrain {
     #[arg(value_name = "URL")]
     pub(crate) target: String,
     /// How messages are written
-    #[arg(long, value_parser = ["logplex", "rfc5424"])]
+    #[arg(long, value_parser = ["logplex", "rfc5424", "otlp"])]
     pub(crate) format: Option<String>,
     /// How HTTP bodies are compressed
     #[arg(long, value_parser = ["none", "gzip", "zstd"])]
@@ -304,6 +304,9 @@ pub(crate) struct NewDrain {
     /// Most bytes of one request or write
     #[arg(long, value_name = "BYTES")]
     pub(crate) batch_bytes_max: Option<u64>,
+    /// What OTLP records have as further attributes: with `logfmt`, the pairs of their texts
+    #[arg(long, value_parser = ["none", "logfmt"])]
+    pub(crate) attributes: Option<String>,
 }
 
 /// `logboom credentials …`

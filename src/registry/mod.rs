@@ -22,7 +22,7 @@ pub use channels::{ChannelEntry, WhenFullSetting};
 pub use credentials::{CredentialEntry, Grant, Permission, SecretHash};
 pub(crate) use credentials::{PERMISSIONS, random_secret};
 pub use directory::Directory;
-pub use drain_options::{Compression, DrainOptions, DrainOptionsError, Format};
+pub use drain_options::{Attributes, Compression, DrainOptions, DrainOptionsError, Format};
 pub use drain_url::{DrainUrl, DrainUrlError, Scheme};
 pub use drains::DrainEntry;
 pub use entries::{Counters, Entries, EntryCounts};
