@@ -80,7 +80,7 @@ impl DrainDetail {
 }
 
 /// The options without what only the destination should know.
-fn masked(options: &DrainOptions) -> DrainOptions {
+pub(crate) fn masked(options: &DrainOptions) -> DrainOptions {
     let mut shown = options.clone();
     for value in shown.headers.values_mut() {
         MASK.clone_into(value);

@@ -82,6 +82,12 @@ impl Directory {
         self.read().drain(id).cloned()
     }
 
+    /// A drain that `is_it`; looks at all of them.
+    #[must_use]
+    pub fn find_drain(&self, is_it: impl Fn(&DrainEntry) -> bool) -> Option<DrainEntry> {
+        self.read().drains(None).find(|drain| is_it(drain)).cloned()
+    }
+
     /// Whether `token` is one of the channel `id`.
     #[must_use]
     pub fn has_token(&self, id: &ChannelId, token: &Token) -> bool {

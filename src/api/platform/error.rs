@@ -117,7 +117,9 @@ const NO_ENDPOINT: &str = "The requested API endpoint was not found. Are you usi
 /// Whether a request of an unknown path is one to the Platform API.
 pub(crate) fn is_asked(uri: &Uri, headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter();
-    uri.path().starts_with("/apps/")
+    ["/apps/", "/telemetry-drains/"]
+        .iter()
+        .any(|path| uri.path().starts_with(path))
         || accepts
             .filter_map(|value| value.to_str().ok())
             .any(|value| value.contains("application/vnd.heroku+json"))

@@ -14,11 +14,13 @@ use serde_json::Value;
 
 use crate::api::ApiState;
 use crate::api::body;
-use crate::api::drains;
+use crate::api::drains as options;
 use crate::api::error::ApiError;
 use crate::api::extract::Path;
 use crate::api::extract::Query;
 use crate::api::platform::App;
+use crate::api::platform::drains;
+use crate::api::platform::drains::Kind;
 use crate::api::platform::error::Refusal;
 use crate::api::platform::time_text;
 use crate::id::DrainId;
@@ -26,6 +28,7 @@ use crate::id::DrainToken;
 use crate::registry::DrainEntry;
 use crate::registry::DrainOptions;
 use crate::registry::DrainUrl;
+use crate::registry::Format;
 use crate::registry::Role;
 
 /// A drain as the platform shows it.
@@ -56,48 +59,24 @@ impl DrainView {
             // Changes of a drain are not dated.
             updated_at: created_at.clone(),
             created_at,
-            id: uuid(&entry.token).to_owned(),
+            id: drains::uuid(&entry.token).to_owned(),
             token: entry.token.clone(),
-            // A password or a key in it is for who could have set it.
-            url: if app.allows(Role::Write) {
-                url.expose().to_owned()
-            } else {
-                url.redacted()
-            },
+            url: app.shown(url),
             extended: None,
         }
     }
-}
-
-/// The platform's ids are UUIDs. A drain's token is `d.` and one, which nobody else has.
-fn uuid(token: &DrainToken) -> &str {
-    let text = token.as_str();
-    text.strip_prefix("d.").unwrap_or(text)
-}
-
-/// The drains of `app` that are shown here, by age: not those that are only reserved.
-fn drains_of(state: &ApiState, app: &App) -> Vec<(DrainEntry, DrainUrl)> {
-    let mut entries = state.directory.drains_of(&app.entry.id);
-    entries.sort_by_key(|entry| entry.id);
-    let with_url = |entry: DrainEntry| {
-        let url = entry.url.clone()?;
-        Some((entry, url))
-    };
-    entries.into_iter().filter_map(with_url).collect()
 }
 
 /// The drain of `app` that `which` is the id, the token or the URL of.
 fn known(state: &ApiState, app: &App, which: &str) -> Result<(DrainEntry, DrainUrl), Refusal> {
     let target = DrainUrl::parse(which).ok();
     let is_it = |entry: &DrainEntry, url: &DrainUrl| {
-        entry.token.as_str() == which
-            || uuid(&entry.token) == which
-            || entry.id.to_string() == which
-            || target
-                .as_ref()
-                .is_some_and(|target| target.is_same_target(url))
+        let is_target = target
+            .as_ref()
+            .is_some_and(|target| target.is_same_target(url));
+        is_target || drains::is_called(entry, which)
     };
-    drains_of(state, app)
+    drains::of(state, app, Kind::Log)
         .into_iter()
         .find(|(entry, url)| is_it(entry, url))
         .ok_or_else(|| Refusal::missing("log drain"))
@@ -116,8 +95,8 @@ pub(crate) async fn list(
 ) -> Result<Response, Refusal> {
     let Query(query) = query?;
     let is_extended = query.extended.as_deref() == Some("true");
-    let drains = drains_of(&state, &app);
-    let views = drains.iter().map(|(entry, url)| DrainView {
+    let found = drains::of(&state, &app, Kind::Log);
+    let views = found.iter().map(|(entry, url)| DrainView {
         extended: is_extended.then_some(Extended { drain_id: entry.id }),
         ..DrainView::of(&app, entry, url)
     });
@@ -148,7 +127,12 @@ pub(crate) async fn create(
         Some(Value::Null) | None => return Err(Refusal::invalid("Url can't be blank")),
         Some(_) => return Err(Refusal::invalid("Url must be a string")),
     };
-    let options = drains::options(object, &DrainOptions::default())?.unwrap_or_default();
+    let options = options::options(object, &DrainOptions::default())?.unwrap_or_default();
+    if options.format == Format::Otlp {
+        return Err(Refusal::invalid(
+            "A drain that speaks OTLP is a telemetry drain (POST /telemetry-drains)",
+        ));
+    }
     let channel = app.entry.id.clone();
     let made = state
         .control

@@ -7,9 +7,11 @@
 
 mod apps;
 mod auth;
+mod drains;
 pub(crate) mod error;
 mod log_drains;
 mod log_sessions;
+mod telemetry_drains;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::api::request;
 use crate::clock::UnixMicros;
 use crate::id::ChannelId;
 use crate::registry::ChannelEntry;
+use crate::registry::DrainUrl;
 use crate::registry::Role;
 
 /// All resources of the Platform API.
@@ -46,6 +49,17 @@ pub(crate) fn routes(state: &Arc<ApiState>) -> Router<Arc<ApiState>> {
         .route(
             "/apps/{app}/log-drains/{drain}",
             get(log_drains::show).delete(log_drains::delete),
+        )
+        .route(
+            "/apps/{app}/telemetry-drains",
+            get(telemetry_drains::list).post(telemetry_drains::create_of),
+        )
+        .route("/telemetry-drains", post(telemetry_drains::create))
+        .route(
+            "/telemetry-drains/{drain}",
+            get(telemetry_drains::show)
+                .patch(telemetry_drains::update)
+                .delete(telemetry_drains::delete),
         )
         .method_not_allowed_fallback(error::no_endpoint)
         .route_layer(from_fn_with_state(Arc::clone(state), auth::guard))
@@ -88,6 +102,7 @@ impl App {
         }
     }
 
+    /// The app of channel `entry`, if the caller has a role in it.
     fn of(caller: &Caller, entry: ChannelEntry) -> Option<Self> {
         let role = caller.role_in(&entry)?;
         Some(Self { entry, role })
@@ -99,8 +114,16 @@ impl App {
         self.entry.name.as_deref().unwrap_or(id)
     }
 
-    /// Whether the caller may do what needs `role`.
-    pub(crate) fn allows(&self, role: Role) -> bool {
+    /// A drain's URL as the caller may see it: a password or a key in it is for who could set it.
+    pub(crate) fn shown(&self, url: &DrainUrl) -> String {
+        if self.allows(Role::Write) {
+            url.expose().to_owned()
+        } else {
+            url.redacted()
+        }
+    }
+
+    fn allows(&self, role: Role) -> bool {
         role <= self.role
     }
 
