@@ -15,6 +15,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 
 use crate::api::ApiState;
 use crate::api::error::ApiError;
@@ -109,8 +110,9 @@ enum Face {
 }
 
 async fn guard(state: &ApiState, face: Face, mut request: Request, next: Next) -> Response {
-    let found = caller(state, request.headers()).filter(Caller::has_full_api);
-    let Some(caller) = found else {
+    let found = caller(state, request.headers());
+    let Some(caller) = found.filter(|caller| may_ask(state, face, caller, request.uri().path()))
+    else {
         return unauthorized(face);
     };
     if let Err(refused) = is_open(state, face, request.method()) {
@@ -118,6 +120,25 @@ async fn guard(state: &ApiState, face: Face, mut request: Request, next: Next) -
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Whether `caller` may ask for `path`: with `full_api` for everything. A key of v3 also, as its app's
+/// admin, for what is below its channel; and for sessions, where the body names the app.
+fn may_ask(state: &ApiState, face: Face, caller: &Caller, path: &str) -> bool {
+    if caller.has_full_api() || face != Face::V3 {
+        return caller.has_full_api();
+    }
+    if path.trim_end_matches('/') == "/v3/sessions" {
+        return caller.apps().is_none_or(|apps| !apps.is_empty());
+    }
+    let channel = channel_of(path).and_then(|id| state.directory.channel(&id));
+    channel.and_then(|channel| caller.role_in(&channel)) == Some(Role::Admin)
+}
+
+/// The channel that `path` is one of, or below.
+fn channel_of(path: &str) -> Option<ChannelId> {
+    let id = path.strip_prefix("/v3/channels/")?.split('/').next()?;
+    ChannelId::new(&percent_decode_str(id).decode_utf8().ok()?).ok()
 }
 
 fn is_open(state: &ApiState, face: Face, method: &Method) -> Result<(), ApiError> {

@@ -148,6 +148,7 @@ pub(crate) async fn delete(
             "this credential is the one in use; delete it with another",
         ));
     }
-    state.control.delete_credential(id).await?;
+    state.control.delete_credential(id.clone()).await?;
+    state.sessions.revoke(&id);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

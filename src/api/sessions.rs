@@ -1,5 +1,6 @@
 //! Sessions: made by who may use the API, opened by whoever has the URL.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
@@ -20,8 +21,10 @@ use bytes::Bytes;
 use http_body::Frame;
 use serde_json::Value;
 use serde_json::json;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::api::ApiState;
+use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::body::Object;
 use crate::api::error::ApiError;
@@ -44,6 +47,7 @@ use crate::id::SessionId;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::limits::SESSION_LINES_DEFAULT;
 use crate::limits::SESSION_LINES_MAX;
+use crate::registry::sessions::OpenSession;
 use crate::registry::sessions::SessionEntry;
 use crate::registry::sessions::Sessions;
 
@@ -71,8 +75,10 @@ pub(crate) async fn create_canary(
     State(state): State<Arc<ApiState>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let object = body::object(request.into_body()).await?;
-    let (id, is_tail) = grant(&state, &object, ApiError::missing("Not Found"))?;
+    let (head, body) = request.into_parts();
+    let object = body::object(body).await?;
+    let caller = head.extensions.get();
+    let (id, is_tail) = grant(&state, caller, &object, ApiError::missing("Not Found"))?;
     let url = format!("/v2/canary-fetch/{}{}", id.expose(), query(is_tail));
     Ok((StatusCode::CREATED, Json(json!({ "url": url }))).into_response())
 }
@@ -97,7 +103,7 @@ pub(crate) async fn create_v3(
 async fn create(state: &ApiState, request: Request, missing: ApiError) -> Result<String, ApiError> {
     let (head, body) = request.into_parts();
     let object = body::object(body).await?;
-    let (id, is_tail) = grant(state, &object, missing)?;
+    let (id, is_tail) = grant(state, head.extensions.get(), &object, missing)?;
     let place = Place::of(&head.uri, &head.headers, &head.extensions);
     Ok(url(state, &place, id, is_tail))
 }
@@ -115,23 +121,33 @@ fn query(is_tail: bool) -> &'static str {
 
 fn grant(
     state: &ApiState,
+    caller: Option<&Caller>,
     object: &Object,
     missing: ApiError,
 ) -> Result<(SessionId, bool), ApiError> {
     let entry = wanted(object)?;
-    let Some(channel) = state.directory.channel(&entry.channel) else {
+    let channel = state.directory.channel(&entry.channel);
+    let (Some(channel), Some(caller)) = (channel, caller) else {
         return Err(missing);
     };
+    if caller.role_in(&channel).is_none() {
+        return Err(missing);
+    }
     let is_tail = entry.is_tail;
-    Ok((begin(state, entry, channel.created)?, is_tail))
+    Ok((begin(state, caller, entry, channel.created)?, is_tail))
 }
 
-/// Makes a session for the channel that was made at `channel_created`.
+/// Makes a session of `caller`, for the channel that was made at `channel_created`.
 pub(crate) fn begin(
     state: &ApiState,
+    caller: &Caller,
     entry: SessionEntry,
     channel_created: UnixMicros,
 ) -> Result<SessionId, ApiError> {
+    let entry = SessionEntry {
+        credential: caller.credential().cloned(),
+        ..entry
+    };
     let begun = state.sessions.create(entry, channel_created, clock::now());
     begun.map_err(|full| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))
 }
@@ -156,6 +172,7 @@ pub(crate) fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
         source: exactly(object, "source")?,
         ps: exactly(object, "ps")?,
         filter: expression(object)?,
+        credential: None,
     })
 }
 
@@ -241,7 +258,7 @@ pub(crate) async fn fetch(
     // A channel deleted and made again is another one: its messages were not granted, and the place
     // that a reader comes back with is none of its own.
     let created_of = |channel: &ChannelId| Some(state.directory.channel(channel)?.created);
-    let entry = state
+    let OpenSession { entry, ended } = state
         .sessions
         .open(id, created_of, clock::now())
         .ok_or_else(missing)?;
@@ -249,6 +266,11 @@ pub(crate) async fn fetch(
         sessions: Arc::clone(&state.sessions),
         id,
     };
+    // It may have been made just when its credential went.
+    let credential = entry.credential.as_ref();
+    if credential.is_some_and(|id| state.directory.credential(id).is_none()) {
+        return Err(missing());
+    }
     let channel = state.node.channel(&entry.channel).ok_or_else(missing)?;
     let is_warned = channel.flags().no_redis;
     let request = tail_request(&state, &entry, &headers)?;
@@ -265,6 +287,7 @@ pub(crate) async fn fetch(
     );
     let body = Leased {
         body: tail.into_body(),
+        ended: Box::pin(ended.cancelled_owned()),
         _lease: lease,
     };
     let mut response = Body::new(body).into_response();
@@ -331,6 +354,7 @@ impl Drop for Lease {
 
 struct Leased {
     body: TailBody,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _lease: Lease,
 }
 
@@ -342,6 +366,9 @@ impl http_body::Body for Leased {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ended.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json;
 use axum::extract::Request;
 use axum::extract::State;
@@ -11,6 +12,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::api::ApiState;
+use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::body::Object;
 use crate::api::error::ApiError;
@@ -35,6 +37,7 @@ struct SessionView {
 /// `POST /apps/:app/log-sessions`: 201 and where the stream is.
 pub(crate) async fn create(
     State(state): State<Arc<ApiState>>,
+    Extension(caller): Extension<Caller>,
     app: App,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -43,7 +46,7 @@ pub(crate) async fn create(
     let object = body::object(body).await?;
     let entry = wanted(&object, app.entry.id)?;
     let is_tail = entry.is_tail;
-    let id = sessions::begin(&state, entry, app.entry.created)?;
+    let id = sessions::begin(&state, &caller, entry, app.entry.created)?;
     let place = Place::of(&head.uri, &head.headers, &head.extensions);
     let created_at = time_text(clock::wall());
     let view = SessionView {
@@ -69,6 +72,7 @@ fn wanted(object: &Object, channel: ChannelId) -> Result<SessionEntry, ApiError>
         source: sessions::exactly(object, "source")?,
         ps,
         filter: sessions::expression(object)?,
+        credential: None,
     })
 }
 

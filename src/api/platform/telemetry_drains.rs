@@ -31,6 +31,7 @@ use crate::registry::DrainEntry;
 use crate::registry::DrainOptions;
 use crate::registry::DrainUrl;
 use crate::registry::Role;
+use crate::registry::Scheme;
 
 /// A telemetry drain as the platform shows it.
 #[derive(Serialize)]
@@ -232,17 +233,23 @@ impl Wanted {
             Some(other) => return Err(body::wrong("exporter", "an object", other).into()),
         };
         check_type(exporter)?;
-        let url = match body::text(exporter, "endpoint")? {
-            None => None,
-            Some(text) => Some(DrainUrl::parse(text).map_err(|error| {
-                Refusal::invalid(format!("exporter.endpoint is invalid: {error}"))
-            })?),
-        };
+        let url = body::text(exporter, "endpoint")?;
+        let url = url.map(endpoint).transpose()?;
         let headers = exporter.get("headers").filter(|value| !value.is_null());
         Ok(Self {
             url,
             headers: headers.map(read_headers).transpose()?,
         })
+    }
+}
+
+fn endpoint(text: &str) -> Result<DrainUrl, Refusal> {
+    let invalid =
+        |cause: String| Refusal::invalid(format!("exporter.endpoint is invalid: {cause}"));
+    let url = DrainUrl::parse(text).map_err(|error| invalid(error.to_string()))?;
+    match url.scheme() {
+        Scheme::Http | Scheme::Https => Ok(url),
+        _ => Err(invalid("it must begin with https:// or http://".to_owned())),
     }
 }
 
@@ -317,6 +324,7 @@ mod tests {
             (r#"{"type":"otlp"}"#, "gRPC is not supported"),
             (r#"{"type":"splunk"}"#, r#"not "splunk""#),
             (r#"{"endpoint":"nowhere"}"#, "exporter.endpoint is invalid"),
+            (r#"{"endpoint":"syslog://a"}"#, "must begin with https://"),
             (r#"{"headers":[1]}"#, "headers: invalid type"),
             (r#"{"headers":{"X":"********"}}"#, "stands for a secret"),
             ("5", "exporter must be an object"),
