@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real peers that tests/peers.rs talks to, where they are missing, the servers of
-# tests/postgres and tests/redis.rs, a C compiler, and valgrind.
+# tests/postgres and tests/redis.rs, OpenTelemetry's Python SDK for tests/otlp, a C compiler, and
+# valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
@@ -45,6 +46,8 @@ fi
 command -v redis-server >/dev/null || missing+=(redis-server)
 # For a /dev/log that only a test's server sees.
 command -v unshare >/dev/null && command -v setpriv >/dev/null || missing+=(util-linux)
+command -v python3 >/dev/null || missing+=(python3)
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${#missing[@]}" -gt 0 ]; then
     update_once
     as_root env DEBIAN_FRONTEND=noninteractive \
@@ -79,4 +82,13 @@ if [ ! -x "$root/usr/sbin/syslog-ng" ]; then
         echo "install.sh: syslog-ng-core could not be unpacked into $root" >&2
         exit 1
     }
+fi
+
+otel=target/peers/otel
+otel_packages=(opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2)
+if [ "$(cat "$otel/installed" 2>/dev/null)" != "${otel_packages[*]}" ]; then
+    rm -rf "$otel"
+    python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --root-user-action=ignore \
+        --target "$otel" "${otel_packages[@]}"
+    echo "${otel_packages[*]}" >"$otel/installed"
 fi
