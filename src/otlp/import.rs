@@ -69,14 +69,11 @@ impl<'a> Frames<'a> {
         let of_record = |key| find(&record.attributes, key);
         let mut room = NO_TIME_TEXT;
         let time = timestamp::in_micros(time(record).unwrap_or(self.arrival));
-        let procid = of_record(PROCID)
-            .or_else(|| of_resource("service.instance.id"))
-            .or_else(|| of_resource("heroku.dyno"))
-            .or_else(|| {
-                // What an SDK says that was told no name.
-                of_resource("service.name").filter(|name| !name.starts_with("unknown_service"))
-            })
-            .or_else(|| of_resource("process.pid"));
+        // What was a syslog message before has its own, or none.
+        let procid = match of_record(APP_NAME) {
+            Some(_) => of_record(PROCID),
+            None => of_record(PROCID).or_else(|| process(resource)),
+        };
         let msgid = of_record(MSGID).or_else(|| given(&record.event_name));
         let pri = pri(record).to_string();
         for part in [
@@ -97,6 +94,20 @@ impl<'a> Frames<'a> {
             self.frame.extend_from_slice(part);
         }
     }
+}
+
+/// What tells a process of a service from others.
+fn process(resource: &Resource) -> Option<Cow<'_, str>> {
+    [
+        "service.instance.id",
+        "heroku.dyno",
+        "service.name",
+        "process.pid",
+    ]
+    .into_iter()
+    .filter_map(|key| find(&resource.attributes, key))
+    // The service's name, as an SDK says that was told none.
+    .find(|text| !text.starts_with("unknown_service"))
 }
 
 /// Body, ids and attributes.

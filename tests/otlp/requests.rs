@@ -532,6 +532,10 @@ async fn messages_pass_through_two_routers_unchanged() {
     let frames = sink.frames_until(1).await;
     let expected = "<27>1 2026-11-20T17:43:01.851056+00:00 box app web.1 ID7 - k=v it is\n";
     assert_eq!(frames[0], expected);
+    let nil = "<14>1 2026-11-20T17:43:01.000000+00:00 -";
+    first.send_tcp(&format!("{nil} {token} - - - x")).await;
+    let frames = sink.frames_until(2).await;
+    assert_eq!(frames[1], format!("{nil} app - - - x\n"));
 }
 
 /// A drain that leads back to its channel is refused, as it is at `POST /logs`.
