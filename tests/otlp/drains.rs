@@ -349,7 +349,7 @@ async fn every_record_is_in_the_book() {
             0 => (collector::refused(400, "no"), None),
             1 => (collector::partly(1, "not that one"), Some(1)),
             2 => {
-                let rejected = next(100);
+                let rejected = next(20);
                 let reply = collector::partly(rejected as i64, "not these");
                 (reply, Some(rejected))
             }
