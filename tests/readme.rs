@@ -223,6 +223,13 @@ async fn the_heroku_command_reads_and_drains() {
 }
 
 #[tokio::test]
+async fn records_of_opentelemetry_come_in_and_go_out() {
+    let mut session = Session::start(&[FIRST, "## OpenTelemetry"]);
+    let hello = " app[-]: hello from OpenTelemetry order=7\n";
+    session.until(|seen| seen.contains(hello)).await;
+}
+
+#[tokio::test]
 async fn lines_are_shipped() {
     let mut session = Session::start(&[FIRST, "### Piped, from files, from sockets"]);
     let is_through = |seen: &str| {
