@@ -16,6 +16,7 @@ mod logs;
 mod output;
 mod postgres;
 mod producer;
+mod receiver;
 mod redis;
 mod run;
 mod serve;

@@ -13,6 +13,7 @@ pub mod drain_url;
 mod drains;
 mod entries;
 mod members;
+mod presets;
 pub mod sessions;
 mod tokens;
 
@@ -21,8 +22,11 @@ pub use channels::{ChannelEntry, WhenFullSetting};
 pub(crate) use credentials::random_secret;
 pub use credentials::{CredentialEntry, Grant, Permission, SecretHash};
 pub use directory::Directory;
-pub use drain_options::{Attributes, Compression, DrainOptions, DrainOptionsError, Format};
+pub use drain_options::{
+    Attributes, Compression, DrainOptions, DrainOptionsError, Format, Newlines, Timestamps, Utf8,
+};
 pub use drain_url::{DrainUrl, DrainUrlError, Scheme};
 pub use drains::DrainEntry;
 pub use entries::{Counters, Entries, EntryCounts};
+pub use presets::{Preset, PresetError};
 pub use tokens::TokenEntry;
