@@ -116,3 +116,26 @@ async fn losses_are_told_in_either_way() {
     }
     router.stop().await;
 }
+
+/// A message that goes on in further frames is as many events, and the count says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_message_are_counted() {
+    let receiver = Receiver::start(200, rules).await;
+    let router = Router::start().await;
+    let options = r#","preset":"vector","frame_bytes_max":2000"#;
+    let cases = cases::all();
+    let long = cases.iter().find(|case| case.name == "20 KB").unwrap();
+    let (events, is_taken) = receiver.take(&router, "long", long, options).await;
+    assert!(is_taken);
+    let header_bytes = "<134>1 2026-11-20T12:00:00.123456+00:00 host app web.1 - \n".len();
+    let texts: Vec<_> = events.iter().map(|event| event.text.as_str()).collect();
+    assert_eq!(texts.len(), 11);
+    assert!(
+        texts[..10]
+            .iter()
+            .all(|text| text.len() == 2_000 - header_bytes)
+    );
+    let joined: String = texts.iter().map(|text| text.trim_matches('…')).collect();
+    assert_eq!(joined, "x".repeat(20_000));
+    router.stop().await;
+}
