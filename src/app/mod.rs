@@ -34,6 +34,7 @@ use crate::egress::metrics;
 use crate::ingest::http::LogsInput;
 use crate::ingest::http::LogsMode;
 use crate::ingest::http::logs;
+use crate::ingest::otlp::otlp_logs;
 use crate::net::http::HttpEnds;
 use crate::net::listen::ListenError;
 use crate::net::tls::Renewed;
@@ -220,6 +221,7 @@ impl App {
         let input = Router::new()
             .route("/logs", any(logs))
             .route("/logs/", any(logs))
+            .route("/v1/logs", any(otlp_logs))
             .with_state(Arc::clone(&self.logs));
         match gates.api {
             Some(gate) => {

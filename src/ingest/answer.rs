@@ -1,4 +1,4 @@
-//! What a refused `POST /logs` is answered.
+//! What a refused `POST /logs` or `POST /v1/logs` is answered.
 
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 
 use crate::ingest::request::Refusal;
 use crate::ingest::unpack::UnpackError;
+use crate::otlp::answer;
+use crate::otlp::request::Encoding;
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,63 +61,88 @@ impl From<Refusal> for Fault {
 impl Fault {
     /// The answer that says so.
     pub(crate) fn answer(self) -> Response<RequestBody> {
+        let text = match self {
+            // Logplex's have no words.
+            Self::Unavailable | Self::Share | Self::Method | Self::Unauthorized | Self::Slow(_) => {
+                ""
+            }
+            _ => self.words(),
+        };
+        let answer = match text {
+            "" => status(self.code()),
+            text => said(self.code(), text),
+        };
+        self.with_header(answer)
+    }
+
+    /// The answer that says so to a sender of OpenTelemetry, in the words `words` where they are to
+    /// be others.
+    pub(crate) fn answer_otlp(
+        self,
+        encoding: Encoding,
+        words: Option<&str>,
+    ) -> Response<RequestBody> {
+        let body = answer::refused(words.unwrap_or_else(|| self.words()), encoding);
+        self.with_header(encoded(self.code(), encoding, body))
+    }
+
+    fn code(self) -> StatusCode {
         match self {
-            Self::Unavailable => with(
-                status(StatusCode::SERVICE_UNAVAILABLE),
-                RETRY_AFTER,
-                seconds(UNAVAILABLE_RETRY),
-            ),
-            Self::Share => Self::Slow(PRESSED_RETRY).answer(),
-            Self::Method => with(
-                status(StatusCode::METHOD_NOT_ALLOWED),
-                ALLOW,
-                HeaderValue::from_static("POST"),
-            ),
-            Self::Unauthorized => with(
-                status(StatusCode::UNAUTHORIZED),
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Share | Self::Slow(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::ForbiddenAll | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Circle => StatusCode::CONFLICT,
+            Self::MediaType | Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLong | Self::TooGreat => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyBroken | Self::Damaged | Self::Malformed | Self::CountMismatch => {
+                StatusCode::BAD_REQUEST
+            }
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Unavailable => "The router takes nothing just now.",
+            Self::Share => "Too many requests of this sender are on their way in.",
+            Self::Method => "Only POST is known here.",
+            Self::Unauthorized => {
+                "No known token; send it as `Authorization: Bearer t.…` or as Basic `token:t.…`."
+            }
+            Self::Slow(_) => "The channel is full, or its token over its rate limit.",
+            Self::ForbiddenAll => "Credential not permitted to write to any channel.",
+            Self::Forbidden => "Credential not permitted to write to a channel of these messages.",
+            Self::Circle => "These messages come from a drain of the channel they are sent to.",
+            Self::MediaType => "Content-Type must be application/logplex-1",
+            Self::Encoding => "Content-Encoding must be identity, gzip or zstd",
+            Self::TooLong => "Body too large",
+            Self::TooGreat => {
+                "These messages are more than their channel holds while its drains wait for them; \
+                 send fewer in a request."
+            }
+            Self::BodyTimeout => "Body too slow",
+            Self::BodyBroken => "Body ended early",
+            Self::Damaged => "Body does not match its Content-Encoding",
+            Self::Malformed => "Malformed log messages",
+            Self::CountMismatch => "Message count mismatch",
+        }
+    }
+
+    fn with_header(self, answer: Response<RequestBody>) -> Response<RequestBody> {
+        let (name, value) = match self {
+            Self::Unavailable => (RETRY_AFTER, seconds(UNAVAILABLE_RETRY)),
+            Self::Share => (RETRY_AFTER, seconds(PRESSED_RETRY)),
+            Self::Slow(wait) => (RETRY_AFTER, seconds(wait)),
+            Self::Method => (ALLOW, HeaderValue::from_static("POST")),
+            Self::Unauthorized => (
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=Logplex"),
             ),
-            Self::ForbiddenAll => said(
-                StatusCode::FORBIDDEN,
-                "Credential not permitted to write to any channel.",
-            ),
-            Self::Forbidden => said(
-                StatusCode::FORBIDDEN,
-                "Credential not permitted to write to a channel of these messages.",
-            ),
-            Self::Circle => said(
-                StatusCode::CONFLICT,
-                "These messages come from a drain of the channel they are sent to.",
-            ),
-            Self::MediaType => said(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "Content-Type must be application/logplex-1",
-            ),
-            Self::Encoding => said(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "Content-Encoding must be identity, gzip or zstd",
-            ),
-            Self::TooLong => said(StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
-            Self::TooGreat => said(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "These messages are more than their channel holds while its drains wait for them; \
-                 send fewer in a request.",
-            ),
-            Self::BodyTimeout => said(StatusCode::REQUEST_TIMEOUT, "Body too slow"),
-            Self::BodyBroken => said(StatusCode::BAD_REQUEST, "Body ended early"),
-            Self::Damaged => said(
-                StatusCode::BAD_REQUEST,
-                "Body does not match its Content-Encoding",
-            ),
-            Self::Malformed => said(StatusCode::BAD_REQUEST, "Malformed log messages"),
-            Self::CountMismatch => said(StatusCode::BAD_REQUEST, "Message count mismatch"),
-            Self::Slow(wait) => with(
-                status(StatusCode::TOO_MANY_REQUESTS),
-                RETRY_AFTER,
-                seconds(wait),
-            ),
-        }
+            _ => return answer,
+        };
+        with(answer, name, value)
     }
 }
 
@@ -135,6 +162,18 @@ fn said(code: StatusCode, text: &'static str) -> Response<RequestBody> {
         .insert(ReasonPhrase::from_static(text.as_bytes()));
     let plain = HeaderValue::from_static("text/plain");
     with(response, CONTENT_TYPE, plain)
+}
+
+/// An answer to a sender of OpenTelemetry.
+pub(crate) fn encoded(
+    code: StatusCode,
+    encoding: Encoding,
+    body: Vec<u8>,
+) -> Response<RequestBody> {
+    let mut response = Response::new(RequestBody::from(body));
+    *response.status_mut() = code;
+    let media_type = HeaderValue::from_static(encoding.media_type());
+    with(response, CONTENT_TYPE, media_type)
 }
 
 fn with(

@@ -1,4 +1,5 @@
-//! Fuzz target: the body of a `POST /logs`, from its packed bytes to the channel.
+//! Fuzz targets: the body of a `POST /logs`, from its packed bytes to the channel, and that of a
+//! `POST /v1/logs`.
 #![allow(
     clippy::unwrap_used,
     reason = "a fuzz target stops at the first surprise"
@@ -18,8 +19,11 @@ use crate::ingest::gather::ReadTime;
 use crate::ingest::intake::Tally;
 use crate::ingest::request::{Body, Refusal, Sender};
 use crate::ingest::unpack::{Packing, Unpacker};
+use crate::otlp::import::Frames;
+use crate::otlp::request::{Encoding, each_record};
 use crate::registry::{Grant, Permission};
 use crate::route::{Route, RouteTable};
+use crate::syslog::frame::BodyFrames;
 use crate::telemetry::Telemetry;
 
 /// Fuzz target: the first byte chooses sender and packing, the second the size of the pieces in
@@ -51,6 +55,33 @@ pub fn fuzz_logs(bytes: &[u8]) {
     assert!(body.len() <= BODY_BYTES_MAX);
     assert!(!has_plain_bytes || body == rest);
     STAGE.with(|stage| stage.deliver(&body, kind & 128 != 0));
+}
+
+/// Fuzz target: the first byte chooses the encoding, the rest is the body of a `POST /v1/logs`.
+///
+/// What is a request becomes well-formed frames, one for each record; nothing panics.
+pub fn fuzz_otlp(bytes: &[u8]) {
+    let [kind, body @ ..] = bytes else {
+        return;
+    };
+    let encoding = match kind % 2 {
+        0 => Encoding::Protobuf,
+        _ => Encoding::Json,
+    };
+    let mut frames = Frames::new(b"t.1", clock::wall());
+    let mut count = 0;
+    let outcome = each_record(encoding, body, |resource, record| {
+        if let Some(record) = record {
+            frames.push(resource, &record);
+            count += 1;
+        }
+        Ok::<_, std::convert::Infallible>(())
+    });
+    if outcome.is_ok() {
+        STAGE.with(|stage| stage.deliver(frames.bytes(), false));
+        let all = BodyFrames::new(frames.bytes(), usize::MAX);
+        assert_eq!(all.filter(Result::is_ok).count(), count);
+    }
 }
 
 fn pack(packing: Packing, bytes: &[u8]) -> Vec<u8> {
@@ -156,9 +187,15 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue as Text;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use proptest::prelude::Strategy;
     use proptest::prelude::any;
     use proptest::prelude::prop;
     use proptest::proptest;
+    use prost::Message as _;
 
     proptest! {
         #[test]
@@ -169,6 +206,87 @@ mod tests {
             tail in prop::collection::vec(any::<u8>(), 0..20),
         ) {
             fuzz_logs(&[&[kind, piece_bytes], body.as_bytes(), &tail].concat());
+        }
+    }
+
+    /// A request in protobuf, some of its bytes changed or cut off.
+    fn damaged() -> impl Strategy<Value = Vec<u8>> {
+        let record = |text: String, number: i32, id: Vec<u8>| LogRecord {
+            severity_number: number,
+            body: Some(AnyValue {
+                value: Some(Text(text.clone())),
+            }),
+            attributes: vec![KeyValue {
+                key: text,
+                ..KeyValue::default()
+            }],
+            trace_id: id,
+            ..LogRecord::default()
+        };
+        let records = prop::collection::vec(
+            (any::<String>(), any::<i32>(), any::<Vec<u8>>())
+                .prop_map(move |(text, number, id)| record(text, number, id)),
+            0..4,
+        );
+        let change = (any::<prop::sample::Index>(), any::<u8>());
+        let changes = prop::collection::vec(change, 0..3);
+        (
+            records,
+            changes,
+            any::<prop::sample::Index>(),
+            any::<bool>(),
+        )
+            .prop_map(|(log_records, changes, end, is_cut)| {
+                let request = ExportLogsServiceRequest {
+                    resource_logs: vec![ResourceLogs {
+                        scope_logs: vec![ScopeLogs {
+                            log_records,
+                            ..ScopeLogs::default()
+                        }],
+                        ..ResourceLogs::default()
+                    }],
+                };
+                let mut bytes = vec![0];
+                request.encode(&mut bytes).unwrap();
+                if 1 < bytes.len() {
+                    for (at, byte) in changes {
+                        let at = 1 + at.index(bytes.len() - 1);
+                        bytes[at] = byte;
+                    }
+                }
+                if is_cut {
+                    bytes.truncate(1 + end.index(bytes.len()));
+                }
+                bytes
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_of_opentelemetry_is_taken_or_refused(
+            bytes in damaged(),
+            rest in prop::collection::vec(any::<u8>(), 0..40),
+            text in "\\{?(\"(resourceLogs|scopeLogs|logRecords|body|stringValue|timeUnixNano)\":[\\[{1\"]?){0,6}[\\]}]{0,9}",
+        ) {
+            fuzz_otlp(&bytes);
+            fuzz_otlp(&rest);
+            fuzz_otlp(&[&[1], text.as_bytes()].concat());
+        }
+
+        #[test]
+        fn any_record_in_json_becomes_a_frame(
+            body in any::<String>(),
+            key in any::<String>(),
+            nanos in any::<u64>(),
+            severity in any::<i32>(),
+            number in any::<i64>(),
+        ) {
+            let request = serde_json::json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{
+                "timeUnixNano": nanos.to_string(), "severityNumber": severity,
+                "body": {"stringValue": body},
+                "attributes": [{"key": key, "value": {"intValue": number}}]
+            }]}]}]});
+            fuzz_otlp(&[&[1], request.to_string().as_bytes()].concat());
         }
     }
 }

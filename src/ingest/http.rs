@@ -1,4 +1,5 @@
-//! `POST /logs`: a batch of messages in one request, taken whole or not at all.
+//! `POST /logs`: a batch of messages in one request, taken whole or not at all; and the way in that
+//! `POST /v1/logs` (`ingest::otlp`) shares with it.
 //!
 //! What can be refused by its head is refused before the body is read. Once the body is there,
 //! everything up to the answer happens without waiting, so nobody who leaves cuts it in half.
@@ -19,7 +20,7 @@ use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::clock;
 use crate::ingest::answer::Fault;
@@ -29,11 +30,12 @@ use crate::ingest::dedup::{Claim, Delivered, KeyMaker, RequestKey};
 use crate::ingest::gather::ReadTime;
 use crate::ingest::intake::Tally;
 use crate::ingest::request::{Body, Refusal, Sender};
+use crate::ingest::room::{Room, bodies_steps, shares};
 use crate::ingest::share::{Share, Shares};
 use crate::ingest::unpack::{Arrived, Packing, Unpacker};
 use crate::limits::{
     FRAME_BYTES_DEFAULT, FRAME_BYTES_LIMIT, FRAME_IDS_MAX, LOGS_BODIES_BYTES_MAX,
-    LOGS_BODIES_STEP_BYTES, LOGS_BODY_BYTES_MAX, LOGS_SHARES,
+    LOGS_BODY_BYTES_MAX,
 };
 use crate::registry::Directory;
 use crate::route::RouteTable;
@@ -76,6 +78,14 @@ impl Default for LogsSettings {
     }
 }
 
+/// A request that was let in.
+pub(crate) struct Admitted<'r> {
+    pub(crate) sender: &'r Sender,
+    pub(crate) headers: &'r HeaderMap,
+    /// Unpacked.
+    pub(crate) body: &'r [u8],
+}
+
 /// Whether `POST /logs` takes anything.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LogsMode {
@@ -93,8 +103,8 @@ pub enum LogsMode {
 pub struct LogsInput {
     table: Arc<RouteTable>,
     directory: Arc<Directory>,
-    telemetry: Telemetry,
-    settings: LogsSettings,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) settings: LogsSettings,
     mode: AtomicU8,
     bodies: Semaphore,
     /// Its permits are steps of `LOGS_BODIES_STEP_BYTES`.
@@ -141,34 +151,59 @@ impl LogsInput {
     }
 
     async fn answer(&self, request: Request<RequestBody>) -> Result<(), Fault> {
+        self.admit(request, is_logplex, |admitted, _room| {
+            self.take_body(admitted)
+        })
+        .await
+    }
+
+    /// Lets a request in if there is nothing against it, reads its body and gives that to `take`,
+    /// which does not wait. `is_known` is whether its kind of body is.
+    pub(crate) async fn admit<T, E: From<Fault>>(
+        &self,
+        request: Request<RequestBody>,
+        is_known: impl FnOnce(&HeaderMap) -> bool,
+        take: impl FnOnce(&Admitted<'_>, &mut Room<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let (head, body) = request.into_parts();
         // Before the look-up that it is about.
         let generation = self.table.generation();
         let sender = self.check_head(&head.method, &head.headers)?;
+        if !is_known(&head.headers) {
+            return Err(Fault::MediaType.into());
+        }
         let packing = self.check_body_head(&head.headers)?;
         self.check_circle(&sender, &head.headers)?;
         if let Sender::Token { target, .. } = &sender
             && target.channel().is_pressed()
         {
-            return Err(Fault::from(Refusal::Pressed));
+            return Err(Fault::from(Refusal::Pressed).into());
         }
         let Ok(_permit) = self.bodies.try_acquire() else {
-            return Err(Fault::Unavailable);
+            return Err(Fault::Unavailable.into());
         };
         let Some(share) = self.shares.enter(sender.identity()) else {
-            return Err(Fault::Share);
+            return Err(Fault::Share.into());
         };
         let reading = self.read_body(body, packing, share);
-        let (body, _room) = match tokio::time::timeout(self.settings.body_timeout, reading).await {
+        let (body, mut room) = match tokio::time::timeout(self.settings.body_timeout, reading).await
+        {
             Ok(body) => body?,
-            Err(_elapsed) => return Err(Fault::BodyTimeout),
+            Err(_elapsed) => return Err(Fault::BodyTimeout.into()),
         };
         // Asked again: the token or credential may have ended while the body was on its way.
         let sender = match sender {
             Sender::Token { .. } if self.table.generation() == generation => Ok(sender),
             _ => self.sender(&head.headers),
         };
-        let outcome = sender.and_then(|sender| self.take_body(&sender, &head.headers, &body));
+        let outcome = sender.map_err(E::from).and_then(|sender| {
+            let admitted = Admitted {
+                sender: &sender,
+                headers: &head.headers,
+                body: &body,
+            };
+            take(&admitted, &mut room)
+        });
         self.put_back(body);
         outcome
     }
@@ -225,9 +260,6 @@ impl LogsInput {
 
     /// What the head says about the body.
     fn check_body_head(&self, headers: &HeaderMap) -> Result<Packing, Fault> {
-        if !is_logplex(headers) {
-            return Err(Fault::MediaType);
-        }
         let encoding = headers
             .get(CONTENT_ENCODING)
             .map_or(&b""[..], HeaderValue::as_bytes);
@@ -285,19 +317,31 @@ impl LogsInput {
     }
 
     /// From the whole body to its delivery. Never waits.
-    fn take_body(&self, sender: &Sender, headers: &HeaderMap, bytes: &[u8]) -> Result<(), Fault> {
+    fn take_body(&self, admitted: &Admitted<'_>) -> Result<(), Fault> {
+        let said = said_count(admitted.headers)?;
         let time = ReadTime {
             arrival: clock::wall(),
             now: clock::now(),
         };
+        self.take_frames(admitted, admitted.body, said, time)
+    }
+
+    /// Delivers `frames`, which are the body or were made of it and should be `said`.
+    pub(crate) fn take_frames(
+        &self,
+        admitted: &Admitted<'_>,
+        frames: &[u8],
+        said: Option<u64>,
+        time: ReadTime,
+    ) -> Result<(), Fault> {
+        let sender = admitted.sender;
         let body = Body {
-            bytes,
+            bytes: frames,
             sender,
             table: &self.table,
             frame_bytes_max: self.settings.frame_bytes_max.min(FRAME_BYTES_LIMIT),
             time,
         };
-        let said = said_count(headers)?;
         let checked = body.check().map_err(|fault| match (fault, said) {
             // Logplex, too, calls a body that ends early by the count when there is one.
             (BodyError::Incomplete { .. }, Some(_)) => Refusal::CountMismatch,
@@ -307,9 +351,9 @@ impl LogsInput {
         if said.is_some_and(|said| said != count) {
             return Err(Refusal::CountMismatch.into());
         }
-        let key = request_id(headers)
+        let key = request_id(admitted.headers)
             .filter(|_| 0 < count)
-            .map(|id| self.keys.key(sender.identity(), id, bytes));
+            .map(|id| self.keys.key(sender.identity(), id, admitted.body));
         if key.is_some_and(|key| self.was_delivered(key, time)) {
             self.telemetry.duplicates.increment(1);
             return Ok(());
@@ -376,62 +420,6 @@ async fn next_piece(body: &mut RequestBody, bytes: &mut u64) -> Result<Option<By
             return Ok(Some(piece));
         }
     }
-}
-
-/// One body's share of the memory for bodies; given back when it is dropped.
-struct Room<'a> {
-    steps: &'a Semaphore,
-    share: Share<'a>,
-    permit: Option<SemaphorePermit<'a>>,
-}
-
-impl<'a> Room<'a> {
-    const fn new(steps: &'a Semaphore, share: Share<'a>) -> Self {
-        Self {
-            steps,
-            share,
-            permit: None,
-        }
-    }
-
-    /// Makes the room reach `bytes`, unless the sender or the node has not so much left.
-    fn reach(&mut self, bytes: usize) -> Result<(), Fault> {
-        let wanted = bytes.div_ceil(LOGS_BODIES_STEP_BYTES);
-        if !self.share.reaches(wanted) {
-            return Err(Fault::Share);
-        }
-        let held = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let missing = u32::try_from(wanted.saturating_sub(held));
-        let missing = missing.map_err(|_| Fault::Unavailable)?;
-        let more = self.steps.try_acquire_many(missing);
-        let more = more.map_err(|_| Fault::Unavailable)?;
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            None => self.permit = Some(more),
-        }
-        Ok(())
-    }
-}
-
-/// Steps of memory for all bodies.
-fn bodies_steps(settings: &LogsSettings) -> usize {
-    let steps = settings.bodies_bytes_max.div_ceil(LOGS_BODIES_STEP_BYTES);
-    steps
-        .max(steps_of_one(settings))
-        .min(Semaphore::MAX_PERMITS)
-}
-
-/// A vector's capacity grows by doubling, so the greatest body may hold twice its size.
-const fn steps_of_one(settings: &LogsSettings) -> usize {
-    let one_body = settings.body_bytes_max.saturating_mul(2);
-    one_body.div_ceil(LOGS_BODIES_STEP_BYTES) + 1
-}
-
-/// The part of all bodies that one sender may have, but at least one body.
-fn shares(settings: &LogsSettings) -> Shares {
-    let bodies_max = settings.bodies_max / LOGS_SHARES;
-    let steps_max = bodies_steps(settings) / LOGS_SHARES;
-    Shares::new(bodies_max.max(1), steps_max.max(steps_of_one(settings)))
 }
 
 /// Answers `POST /logs` (and any other method there): a handler for axum's `any`.
@@ -530,41 +518,6 @@ mod tests {
         assert_eq!(count("x"), Err(Fault::CountMismatch));
         assert_eq!(count(""), Err(Fault::CountMismatch));
         assert_eq!(said_count(&HeaderMap::new()), Ok(None));
-    }
-
-    #[test]
-    fn bodies_share_their_memory_and_give_it_back() {
-        let settings = LogsSettings {
-            body_bytes_max: 4 * LOGS_BODIES_STEP_BYTES,
-            bodies_bytes_max: 10 * LOGS_BODIES_STEP_BYTES,
-            ..LogsSettings::default()
-        };
-        let steps = Semaphore::new(bodies_steps(&settings));
-        let shares = shares(&settings);
-        let room = |sender| Room::new(&steps, shares.enter(sender).unwrap());
-        let (mut great, mut small) = (room(b"t.a"), room(b"t.b"));
-        assert!(small.reach(1).is_ok() && small.reach(2).is_ok());
-        assert_eq!(great.reach(8 * LOGS_BODIES_STEP_BYTES), Ok(()));
-        assert_eq!(steps.available_permits(), 1);
-        let more = 2 * LOGS_BODIES_STEP_BYTES + 1;
-        assert_eq!(small.reach(more), Err(Fault::Unavailable));
-        assert_eq!(room(b"t.a").reach(more), Err(Fault::Share));
-        drop(great);
-        assert_eq!(small.reach(8 * LOGS_BODIES_STEP_BYTES), Ok(()));
-        let wide = LogsSettings {
-            bodies_bytes_max: 800 * LOGS_BODIES_STEP_BYTES,
-            ..settings.clone()
-        };
-        let (steps, shares) = (Semaphore::new(bodies_steps(&wide)), super::shares(&wide));
-        let mut one = Room::new(&steps, shares.enter(b"t.a").unwrap());
-        assert_eq!(one.reach(100 * LOGS_BODIES_STEP_BYTES), Ok(()));
-        let more = 100 * LOGS_BODIES_STEP_BYTES + 1;
-        assert_eq!(one.reach(more), Err(Fault::Share), "an eighth");
-        let none = LogsSettings {
-            bodies_bytes_max: 0,
-            ..settings
-        };
-        assert!(8 <= bodies_steps(&none), "one body always has room");
     }
 
     fn input() -> LogsInput {

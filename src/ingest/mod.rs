@@ -12,7 +12,9 @@ mod fuzz;
 mod gather;
 pub mod http;
 mod intake;
+pub mod otlp;
 mod request;
+mod room;
 mod share;
 pub mod tcp;
 pub mod udp;
@@ -20,3 +22,5 @@ mod unpack;
 
 #[cfg(any(test, fuzzing))]
 pub use fuzz::fuzz_logs;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_otlp;

@@ -48,6 +48,13 @@ pub(crate) fn each_record<E>(
 }
 
 fn read<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, RequestError> {
+    // Serde would take a list for a message, its fields one after the other.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(RequestError::Value {
+            field: "a message",
+            expected: "an object",
+        });
+    }
     serde_json::from_slice(bytes).map_err(RequestError::Json)
 }
 

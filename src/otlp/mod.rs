@@ -5,7 +5,9 @@
 
 pub mod answer;
 pub mod export;
+pub mod import;
 pub(crate) mod json;
 pub mod request;
 pub(crate) mod severity;
+pub(crate) mod value;
 pub(crate) mod wire;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real peers that tests/peers.rs talks to, where they are missing, the servers of
-# tests/postgres and tests/redis.rs, the parsers of tests/interop, a C compiler, and valgrind.
+# tests/postgres and tests/redis.rs, OpenTelemetry's Python SDK for tests/otlp, the parsers of
+# tests/interop, a C compiler, and valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
@@ -83,13 +84,22 @@ if [ ! -x "$root/usr/sbin/syslog-ng" ]; then
     }
 fi
 
-# Parsers for tests/interop: from npm, from PyPI, and crates in a program around them. Where there is
-# no node, PyPI has one; tests/interop looks for it.
-parsers=target/peers/interop
 from_pypi() {
     python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir \
         --root-user-action=ignore --target "$@"
 }
+
+otel=target/peers/otel
+otel_packages=(opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2)
+if [ "$(cat "$otel/installed" 2>/dev/null)" != "${otel_packages[*]}" ]; then
+    rm -rf "$otel"
+    from_pypi "$otel" "${otel_packages[@]}"
+    echo "${otel_packages[*]}" >"$otel/installed"
+fi
+
+# Parsers for tests/interop: from npm, from PyPI, and crates in a program around them. Where there is
+# no node, PyPI has one; tests/interop looks for it.
+parsers=target/peers/interop
 mkdir -p "$parsers"
 if [ ! -d "$parsers/node_modules/glossy" ]; then
     npm=(npm)
