@@ -258,6 +258,14 @@ pub const MSGID_BYTES_MAX: usize = 32;
 /// Smallest `batch_bytes_max` of a drain: room for a few ordinary messages.
 pub const BATCH_BYTES_LIMIT_MIN: usize = 1024;
 
+/// Smallest `frame_bytes_max` of a drain: behind the longest header of any form (five fields, PRI, a
+/// token of our own) there is room for some text. RFC 3164 (4.1) allowed no longer messages.
+pub const DRAIN_FRAME_BYTES_LIMIT_MIN: usize = 1024;
+
+const _: () =
+    assert!(3 * (FIELD_BYTES_MAX + 1) + 7 + TOKEN_BYTES_MAX + 5 + 64 < DRAIN_FRAME_BYTES_LIMIT_MIN);
+const _: () = assert!(DRAIN_FRAME_BYTES_LIMIT_MIN <= FRAME_BYTES_LIMIT);
+
 /// Longest name of a channel, which is for people only.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 255;
 

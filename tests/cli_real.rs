@@ -234,6 +234,65 @@ async fn drains_live_tell_their_state_and_die() {
     router.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn presets_stand_for_options() {
+    let router = Router::start().await;
+    let url = format!("http://{}", router.http);
+    good(&url, "channels create shop").await;
+    let to = "drains create shop http://127.0.0.1:9/in";
+    let made = json(
+        &url,
+        &format!("{to} --preset vector --frame-bytes-max 2000"),
+    )
+    .await;
+    let path = format!("/v3/channels/shop/drains/{}", made["id"]);
+    let shown = async || {
+        let options = router.call("GET", &path, "").await.json()["options"].take();
+        let fields = [
+            "format",
+            "compression",
+            "newlines",
+            "utf8",
+            "timestamp",
+            "frame_bytes_max",
+        ];
+        fields.map(|field| options[field].to_string()).join(" ")
+    };
+    let vector = r#""logplex" "gzip" "escape" "replace" "keep" 2000"#;
+    assert_eq!(shown().await, vector);
+    let put = async |body: &str| router.call("PUT", &path, body).await;
+    assert_eq!(put(r#"{"preset":null,"ps":"web"}"#).await.status, 200);
+    assert_eq!(shown().await, vector);
+    assert_eq!(put(r#"{"preset":"loki","utf8":"keep"}"#).await.status, 200);
+    let loki = r#""logplex" "none" "keep" "keep" "normalize" 10234"#;
+    assert_eq!(shown().await, loki);
+    for (body, said) in [
+        (r#"{"preset":"vektor"}"#, "known are datadog, loki, "),
+        (r#"{"preset":"rsyslog"}"#, "needs a syslog://"),
+        (r#"{"preset":7}"#, "preset must be a string"),
+        (r#"{"newlines":"strip"}"#, "expected `keep` or `escape`"),
+        (r#"{"frame_bytes_max":1023}"#, "between 1024 and 131072"),
+        (
+            r#"{"format":"otlp"}"#,
+            "timestamp needs format=logplex or format=rfc5424",
+        ),
+    ] {
+        let answer = put(body).await;
+        assert_eq!(answer.status, 422, "{body}");
+        assert!(answer.text().contains(said), "{body}: {}", answer.text());
+    }
+    assert_eq!(shown().await, loki, "what is refused changes nothing");
+    check_failure(&url, &format!("{to}2 --preset vektor"), 2, "syslog-ng").await;
+    check_failure(
+        &url,
+        &format!("{to}2 --preset syslog-ng"),
+        1,
+        "preset syslog-ng needs a syslog://",
+    )
+    .await;
+    router.stop().await;
+}
+
 #[tokio::test]
 async fn drains_that_cannot_be_are_refused() {
     let router = Router::start().await;

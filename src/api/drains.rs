@@ -37,6 +37,8 @@ use crate::registry::DrainOptions;
 use crate::registry::DrainUrl;
 use crate::registry::DrainUrlError;
 use crate::registry::Format;
+use crate::registry::Preset;
+use crate::registry::PresetError;
 
 /// A drain as Logplex shows it.
 #[derive(Serialize)]
@@ -204,11 +206,16 @@ pub(crate) async fn put(
     let mut object = body::object(body).await?;
     let entry = known(&state, &channel, &id)?;
     let url = take_url(&mut object)?;
+    let preset = take_preset(&mut object)?;
     check_fields(&object)?;
+    let target = url.clone().or(entry.url);
+    with_preset(preset, target.as_ref(), DrainOptions::default()).map_err(bad_preset)?;
     // Laid over what is there when its turn has come, not over what is there now.
-    let merge = |before| {
-        merged(object, &before)
-            .map_err(|error| ControlError::UnreadableDrainOptions(error.to_string()))
+    let merge = move |before| {
+        let unreadable =
+            |error: &dyn ToString| ControlError::UnreadableDrainOptions(error.to_string());
+        let before = with_preset(preset, target.as_ref(), before).map_err(|e| unreadable(&e))?;
+        merged(object, &before).map_err(|e| unreadable(&e))
     };
     let entry = state
         .control
@@ -234,8 +241,38 @@ pub(crate) fn wanted(
     before: &DrainOptions,
 ) -> Result<(Option<DrainUrl>, Option<DrainOptions>), ApiError> {
     let url = take_url(&mut object)?;
-    let options = options(object, before)?;
-    Ok((url, options))
+    let Some(preset) = take_preset(&mut object)? else {
+        return Ok((url, options(object, before)?));
+    };
+    let needed = with_preset(Some(preset), url.as_ref(), before.clone()).map_err(bad_preset)?;
+    let options = options(object, &needed)?.unwrap_or(needed);
+    Ok((url, Some(options)))
+}
+
+/// The preset that is asked for. It is not kept: it stands for the options that it sets.
+fn take_preset(object: &mut Object) -> Result<Option<Preset>, ApiError> {
+    match object.remove("preset") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => Preset::parse(&name).map(Some).map_err(bad_preset),
+        Some(other) => Err(body::wrong("preset", "a string", &other)),
+    }
+}
+
+/// The options with what `preset` sets for a drain to `url`; what is given beside it comes later.
+fn with_preset(
+    preset: Option<Preset>,
+    url: Option<&DrainUrl>,
+    mut options: DrainOptions,
+) -> Result<DrainOptions, PresetError> {
+    if let Some(preset) = preset {
+        preset.apply(url, &mut options)?;
+    }
+    Ok(options)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` has it")]
+fn bad_preset(error: PresetError) -> ApiError {
+    ApiError::unprocessable(error.to_string())
 }
 
 fn take_url(object: &mut Object) -> Result<Option<DrainUrl>, ApiError> {
@@ -299,7 +336,9 @@ fn check_field(name: &str, value: &Value) -> Result<(), ApiError> {
         Ok(_) => Ok(()),
         Err(_) if value.is_null() && is_option(name) => Ok(()),
         Err(error) if is_option(name) => Err(ApiError::unprocessable(format!("{name}: {error}"))),
-        Err(error) => Err(ApiError::unprocessable(format!("{error} or `url`"))),
+        Err(error) => Err(ApiError::unprocessable(format!(
+            "{error}, `preset` or `url`"
+        ))),
     }
 }
 
@@ -327,6 +366,7 @@ fn bad_url(error: DrainUrlError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Utf8;
 
     fn object(text: &str) -> Object {
         body::parse(text.as_bytes()).unwrap()
@@ -366,6 +406,59 @@ mod tests {
             ..otlp
         };
         check(r#"{"attributes":"logfmt"}"#, &plain, Compression::None);
+    }
+
+    #[test]
+    fn a_preset_is_laid_under_what_is_given() {
+        let check = |given: &str, expected: Result<&str, &str>| {
+            let before = DrainOptions {
+                utf8: Utf8::Replace,
+                ps: Some("web".to_owned()),
+                ..DrainOptions::default()
+            };
+            let seen = match wanted(object(given), &before) {
+                Ok((_, options)) => {
+                    let shown = serde_json::to_value(options.unwrap()).unwrap();
+                    assert_eq!(shown["ps"], "web");
+                    let fields = ["format", "compression", "newlines", "utf8", "timestamp"];
+                    let values = fields.map(|field| shown[field].as_str().unwrap().to_owned());
+                    Ok(format!("{} {}", values.join(" "), shown["frame_bytes_max"]))
+                }
+                Err(ApiError::Json { message, .. }) => Err(message),
+                Err(_) => panic!("another error"),
+            };
+            let seen = seen.as_ref().map_err(|message| message.as_str());
+            assert_eq!(seen.map(String::as_str), expected, "{given}");
+        };
+        let to = |url: &str, rest: &str| format!(r#"{{"url":"{url}"{rest}}}"#);
+        let (http, syslog) = ("https://h/", "syslog://h");
+        check(
+            &to(http, r#","preset":"vector""#),
+            Ok("logplex gzip escape replace keep null"),
+        );
+        check(
+            &to(
+                http,
+                r#","compression":"none","preset":"vector","frame_bytes_max":2000"#,
+            ),
+            Ok("logplex none escape replace keep 2000"),
+        );
+        check(
+            &to(syslog, r#","preset":"syslog-ng""#),
+            Ok("rfc5424 none keep keep keep 65536"),
+        );
+        check(
+            &to(http, r#","preset":"syslog-ng""#),
+            Err("preset syslog-ng needs a syslog://, syslog+tls:// or syslog+udp:// drain"),
+        );
+        check(
+            r#"{"preset":"vector"}"#,
+            Err("a preset needs the drain's url, given with it or before"),
+        );
+        check(
+            &to(http, r#","preset":5"#),
+            Err("preset must be a string, not a number"),
+        );
     }
 
     #[test]

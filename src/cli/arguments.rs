@@ -11,6 +11,7 @@ use clap_complete::Shell;
 
 use crate::cli::keys::Keys;
 use crate::cli::postgres::Postgres;
+use crate::cli::receiver::Receiver;
 use crate::cli::redis::Redis;
 use crate::cli::run::Run;
 use crate::cli::ship::Ship;
@@ -307,6 +308,8 @@ pub(crate) struct NewDrain {
     /// What OTLP records have as further attributes: with `logfmt`, the pairs of their texts
     #[arg(long, value_parser = ["none", "logfmt"])]
     pub(crate) attributes: Option<String>,
+    #[command(flatten)]
+    pub(crate) receiver: Receiver,
 }
 
 /// `logboom credentials …`
@@ -417,6 +420,7 @@ const DRAIN_FOOT: &str = "\
 Examples:
   logboom drains create shop https://user:password@logs.example.com/in
   logboom drains create shop syslog+tls://logs.example.com --format rfc5424
+  logboom drains create shop https://vector.example.com/ --preset vector
   logboom drains create shop https://errors.example.com/in --filter 'severity>=err'";
 
 const LOGS_FOOT: &str = "\

@@ -150,6 +150,7 @@ fn body(new: &NewDrain) -> Result<Value, CliError> {
     if let Some(bytes) = new.batch_bytes_max {
         body.insert("batch_bytes_max".to_owned(), json!(bytes));
     }
+    new.receiver.put_into(&mut body);
     Ok(Value::Object(body))
 }
 
@@ -185,6 +186,7 @@ fn fields(value: &Value, before: &str, rows: &mut Vec<[String; 2]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::receiver::Receiver;
 
     #[test]
     fn only_what_is_given_is_sent() {
@@ -202,6 +204,7 @@ mod tests {
             filter: Some("k>1".to_owned()),
             batch_bytes_max: Some(1_000),
             attributes: None,
+            receiver: Receiver::default(),
         };
         let expected = json!({
             "url": "https://example.com/", "format": "rfc5424", "headers": {"X-Key": "a=b"},

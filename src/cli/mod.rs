@@ -17,6 +17,7 @@ mod logs;
 mod output;
 mod postgres;
 mod producer;
+mod receiver;
 mod redis;
 mod run;
 mod serve;

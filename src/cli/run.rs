@@ -36,8 +36,8 @@ use crate::sources::run::Watch;
 use crate::sources::ship::Format;
 use crate::sources::ship::Reading;
 use crate::sources::ship::Shipment;
-use crate::sources::ship::Splitter;
 use crate::syslog::message::Pri;
+use crate::syslog::split::Splitter;
 
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]

@@ -13,8 +13,8 @@ use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    BATCH_BYTES_LIMIT, BATCH_BYTES_LIMIT_MIN, DRAIN_HEADERS_MAX, FIELD_BYTES_MAX, FILTER_BYTES_MAX,
-    OPTION_BYTES_MAX,
+    BATCH_BYTES_LIMIT, BATCH_BYTES_LIMIT_MIN, DRAIN_FRAME_BYTES_LIMIT_MIN, DRAIN_HEADERS_MAX,
+    FIELD_BYTES_MAX, FILTER_BYTES_MAX, FRAME_BYTES_LIMIT, OPTION_BYTES_MAX,
 };
 use crate::registry::drain_url::{DrainUrl, Scheme};
 
@@ -55,6 +55,39 @@ pub enum Compression {
     Zstd,
 }
 
+/// What becomes of line ends inside a message.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Newlines {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are written `#012` and `#015`: a frame is one line.
+    Escape,
+}
+
+/// What becomes of bytes that are no UTF-8.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Utf8 {
+    /// They stay.
+    #[default]
+    Keep,
+    /// U+FFFD stands for them.
+    Replace,
+}
+
+/// What becomes of the messages' times.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timestamps {
+    /// As the sender wrote them.
+    #[default]
+    Keep,
+    /// In UTC and microseconds; the arrival where there was none.
+    Normalize,
+}
+
 /// Everything of a drain but its URL. May hold secrets (headers, key): no `Debug`.
 #[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -82,6 +115,14 @@ pub struct DrainOptions {
     pub batch_bytes_max: Option<usize>,
     /// Further attributes of an OTLP drain's records.
     pub attributes: Attributes,
+    /// Line ends inside messages.
+    pub newlines: Newlines,
+    /// Bytes that are no UTF-8.
+    pub utf8: Utf8,
+    /// The messages' times.
+    pub timestamp: Timestamps,
+    /// Most bytes of one frame; a longer message goes on in another.
+    pub frame_bytes_max: Option<usize>,
 }
 
 /// Why options were refused.
@@ -96,6 +137,12 @@ pub enum DrainOptionsError {
     /// An option that only OTLP drains have.
     #[error("{option} needs format=otlp")]
     NotOtlp {
+        /// The option.
+        option: &'static str,
+    },
+    /// An option that OTLP drains have not.
+    #[error("{option} needs format=logplex or format=rfc5424: OTLP has records, not frames")]
+    NotFrames {
         /// The option.
         option: &'static str,
     },
@@ -179,6 +226,14 @@ pub enum DrainOptionsError {
         /// What was given.
         bytes: usize,
     },
+    /// A frame's size out of range.
+    #[error(
+        "frame_bytes_max is {bytes}, it must lie between {DRAIN_FRAME_BYTES_LIMIT_MIN} and {FRAME_BYTES_LIMIT}"
+    )]
+    BadFrameBytes {
+        /// What was given.
+        bytes: usize,
+    },
 }
 
 impl DrainOptions {
@@ -245,9 +300,30 @@ impl DrainOptions {
                 option: "attributes",
             });
         }
+        self.check_frames()?;
         match self.batch_bytes_max {
             Some(bytes) if !(BATCH_BYTES_LIMIT_MIN..=BATCH_BYTES_LIMIT).contains(&bytes) => {
                 Err(DrainOptionsError::BadBatchBytes { bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The options that are about frames and what stands in them.
+    fn check_frames(&self) -> Result<(), DrainOptionsError> {
+        let options = [
+            (self.newlines != Newlines::Keep, "newlines"),
+            (self.utf8 != Utf8::Keep, "utf8"),
+            (self.timestamp != Timestamps::Keep, "timestamp"),
+            (self.frame_bytes_max.is_some(), "frame_bytes_max"),
+        ];
+        let given = options.iter().find(|(is_given, _)| *is_given);
+        if let (Format::Otlp, Some(&(_, option))) = (self.format, given) {
+            return Err(DrainOptionsError::NotFrames { option });
+        }
+        match self.frame_bytes_max {
+            Some(bytes) if !(DRAIN_FRAME_BYTES_LIMIT_MIN..=FRAME_BYTES_LIMIT).contains(&bytes) => {
+                Err(DrainOptionsError::BadFrameBytes { bytes })
             }
             _ => Ok(()),
         }
@@ -413,6 +489,18 @@ mod tests {
             r#"{"attributes":"logfmt"}"#,
             "attributes needs format=otlp",
         );
+        let all = r#"{"newlines":"escape","utf8":"replace","timestamp":"normalize","frame_bytes_max":1024}"#;
+        check(http, all, "");
+        check(syslog, all, "");
+        for option in [
+            r#""newlines":"escape""#,
+            r#""utf8":"replace""#,
+            r#""timestamp":"normalize""#,
+            r#""frame_bytes_max":1024"#,
+        ] {
+            let options = format!(r#"{{"format":"otlp",{option}}}"#);
+            check(https, &options, "needs format=logplex or format=rfc5424");
+        }
         for name in [
             "Host",
             "content-length",
@@ -451,6 +539,19 @@ mod tests {
             (BATCH_BYTES_LIMIT + 1, false),
         ] {
             assert_eq!(sized(bytes).check(&url).is_ok(), is_right, "{bytes}");
+        }
+        let framed = |bytes| DrainOptions {
+            frame_bytes_max: Some(bytes),
+            ..DrainOptions::default()
+        };
+        for (bytes, is_right) in [
+            (0, false),
+            (1023, false),
+            (1024, true),
+            (FRAME_BYTES_LIMIT, true),
+            (FRAME_BYTES_LIMIT + 1, false),
+        ] {
+            assert_eq!(framed(bytes).check(&url).is_ok(), is_right, "{bytes}");
         }
         let many = |count: usize| DrainOptions {
             headers: (0..count)

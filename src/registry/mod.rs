@@ -14,6 +14,7 @@ mod drains;
 mod entries;
 mod keys;
 mod members;
+mod presets;
 pub mod sessions;
 mod tokens;
 
@@ -22,9 +23,12 @@ pub use channels::{ChannelEntry, WhenFullSetting};
 pub use credentials::{CredentialEntry, Grant, Permission, SecretHash};
 pub(crate) use credentials::{PERMISSIONS, random_secret};
 pub use directory::Directory;
-pub use drain_options::{Attributes, Compression, DrainOptions, DrainOptionsError, Format};
+pub use drain_options::{
+    Attributes, Compression, DrainOptions, DrainOptionsError, Format, Newlines, Timestamps, Utf8,
+};
 pub use drain_url::{DrainUrl, DrainUrlError, Scheme};
 pub use drains::DrainEntry;
 pub use entries::{Counters, Entries, EntryCounts};
 pub use keys::Role;
+pub use presets::{Preset, PresetError};
 pub use tokens::TokenEntry;

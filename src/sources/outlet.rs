@@ -219,7 +219,7 @@ mod tests {
     use crate::registry::DrainUrl;
     use crate::sources::ship;
     use crate::sources::ship::ShipSettings;
-    use crate::sources::ship::Split;
+    use crate::syslog::split::Split;
 
     fn settings() -> ShipSettings {
         ShipSettings {

@@ -7,4 +7,5 @@ pub mod message;
 pub mod parse;
 pub mod sd;
 pub mod severity;
+pub mod split;
 pub mod timestamp;

@@ -3,7 +3,9 @@
 use time::Date;
 use time::Month;
 use time::OffsetDateTime;
+use time::PrimitiveDateTime;
 use time::Time;
+use time::UtcOffset;
 
 use crate::clock::UnixMicros;
 use crate::syslog::message::{TimeText, Timestamp};
@@ -83,20 +85,39 @@ impl MadeTime {
 /// it is no time or the date does not exist. NILVALUE is none either.
 #[must_use]
 pub fn strict(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (date_time, behind) = bytes.split_at_checked("YYYY-MM-DDTHH:MM:SS".len())?;
-    if !is_date_time(date_time) {
-        return None;
-    }
+    let (text, behind) = bytes.split_at_checked("YYYY-MM-DDTHH:MM:SS".len())?;
+    date_time(text)?;
     let fraction_bytes = match behind.strip_prefix(b".") {
         None => 0,
         Some(digits) => 1 + digits.iter().take_while(|b| b.is_ascii_digit()).count(),
     };
     let offset = behind.get(fraction_bytes..)?;
-    if fraction_bytes == 1 || !is_offset(offset) {
+    if fraction_bytes == 1 || offset_of(offset).is_none() {
         return None;
     }
-    let kept = date_time.len() + fraction_bytes.min(".ffffff".len());
+    let kept = text.len() + fraction_bytes.min(".ffffff".len());
     Some((bytes.get(..kept)?, offset))
+}
+
+/// The moment that `bytes` name, in microseconds and in UTC; `None` where `strict` finds no time, or
+/// UTC's year has not four digits.
+#[must_use]
+pub fn normal(bytes: &[u8]) -> Option<Timestamp<'static>> {
+    let (time, offset) = strict(bytes)?;
+    let (text, fraction) = time.split_at_checked("YYYY-MM-DDTHH:MM:SS".len())?;
+    let digits = fraction.get(1..).unwrap_or_default();
+    let micros = (0..6).fold(0, |micros, index| {
+        let digit = digits.get(index).map_or(0, |digit| digit - b'0');
+        micros * 10 + u32::from(digit)
+    });
+    let moment = date_time(text)?
+        .replace_microsecond(micros)
+        .ok()?
+        .assume_offset(offset_of(offset)?)
+        .checked_to_offset(UtcOffset::UTC)?;
+    (0..=9_999)
+        .contains(&moment.year())
+        .then(|| Timestamp::Made(MadeTime::new(moment, Precision::Micros)))
 }
 
 /// `Mmm dd hh:mm:ss` (a day below 10 behind a space or a zero) at the front of `bytes`, as a
@@ -187,7 +208,7 @@ impl<'r> Writer<'r> {
 }
 
 /// `YYYY-MM-DDTHH:MM:SS` of a day that exists; no leap seconds (6.2.3).
-fn is_date_time(text: &[u8]) -> bool {
+fn date_time(text: &[u8]) -> Option<PrimitiveDateTime> {
     let &[
         y1,
         y2,
@@ -210,26 +231,29 @@ fn is_date_time(text: &[u8]) -> bool {
         s2,
     ] = text
     else {
-        return false;
+        return None;
     };
-    let parse = || {
-        let year = i32::from(pair(y1, y2)?) * 100 + i32::from(pair(y3, y4)?);
-        let month = Month::try_from(pair(m1, m2)?).ok()?;
-        Date::from_calendar_date(year, month, pair(d1, d2)?).ok()?;
-        Time::from_hms(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?).ok()
-    };
-    parse().is_some()
+    let year = i32::from(pair(y1, y2)?) * 100 + i32::from(pair(y3, y4)?);
+    let month = Month::try_from(pair(m1, m2)?).ok()?;
+    let date = Date::from_calendar_date(year, month, pair(d1, d2)?).ok()?;
+    let time = Time::from_hms(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?).ok()?;
+    Some(date.with_time(time))
 }
 
 /// `Z`, or `+` or `-` and a time of day.
-fn is_offset(text: &[u8]) -> bool {
-    match text {
-        b"Z" => true,
-        &[b'+' | b'-', h1, h2, b':', m1, m2] => {
-            pair(h1, h2).is_some_and(|hours| hours < 24)
-                && pair(m1, m2).is_some_and(|minutes| minutes < 60)
-        }
-        _ => false,
+fn offset_of(text: &[u8]) -> Option<UtcOffset> {
+    let &[sign, h1, h2, b':', m1, m2] = text else {
+        return (text == b"Z").then_some(UtcOffset::UTC);
+    };
+    let (hours, minutes) = (pair(h1, h2)?, pair(m1, m2)?);
+    if 24 <= hours || 60 <= minutes {
+        return None;
+    }
+    let seconds = i32::from(hours) * 3_600 + i32::from(minutes) * 60;
+    match sign {
+        b'+' => UtcOffset::from_whole_seconds(seconds).ok(),
+        b'-' => UtcOffset::from_whole_seconds(-seconds).ok(),
+        _ => None,
     }
 }
 
@@ -315,6 +339,49 @@ mod tests {
         ] {
             let found = strict(text.as_bytes()).map(|(time, offset)| [time, offset].concat());
             assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn normal_times_are_in_utc_and_microseconds() {
+        for (text, expected) in [
+            (
+                "2012-12-10T03:00:48Z",
+                Some("2012-12-10T03:00:48.000000+00:00"),
+            ),
+            (
+                "2012-12-10T03:00:48.1-08:00",
+                Some("2012-12-10T11:00:48.100000+00:00"),
+            ),
+            (
+                "2012-12-31T23:59:59.123456789-00:30",
+                Some("2013-01-01T00:29:59.123456+00:00"),
+            ),
+            (
+                "2012-03-01T00:00:00.000001+23:59",
+                Some("2012-02-29T00:01:00.000001+00:00"),
+            ),
+            (
+                "0000-01-01T00:00:00Z",
+                Some("0000-01-01T00:00:00.000000+00:00"),
+            ),
+            ("0000-01-01T00:00:00+00:01", None),
+            (
+                "9999-12-31T23:59:59.999999Z",
+                Some("9999-12-31T23:59:59.999999+00:00"),
+            ),
+            ("9999-12-31T23:59:59-00:01", None),
+            ("2012-12-10T03:00:48", None),
+            ("-", None),
+        ] {
+            let mut room = NO_TIME_TEXT;
+            let made = normal(text.as_bytes());
+            let made = made.as_ref().map(|made| made.text(&mut room));
+            assert_eq!(made, expected.map(str::as_bytes), "{text}");
+            if let Some(again) = made.map(<[u8]>::to_vec) {
+                let made = normal(&again).unwrap();
+                assert_eq!(made.text(&mut room), again, "as it is");
+            }
         }
     }
 

@@ -287,6 +287,35 @@ async fn a_datagram_is_a_message_without_framing() {
 }
 
 #[tokio::test]
+async fn a_message_too_long_is_several_datagrams() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let router = Router::new(settings());
+    let url = format!("syslog+udp://{address}");
+    let options = DrainOptions {
+        frame_bytes_max: Some(1_024),
+        ..DrainOptions::default()
+    };
+    let entry = router.drain(1, &url, options);
+    router.say(&"x".repeat(1_500));
+    let mut bytes = vec![0; 2_000];
+    let header = format!(
+        "<134>1 2012-12-10T03:00:48.123456Z {} app web.1 - - ",
+        entry.token
+    );
+    let first_bytes = 1_024 - header.len() - "…\n".len();
+    for text in [
+        format!("{}…", "x".repeat(first_bytes)),
+        format!("…{}", "x".repeat(1_500 - first_bytes)),
+    ] {
+        let count = timeout(DEADLINE, socket.recv(&mut bytes)).await;
+        let datagram = &bytes[..count.unwrap().unwrap()];
+        assert_eq!(String::from_utf8_lossy(datagram), format!("{header}{text}"));
+    }
+    router.status_when(|status| status.delivered == 1).await;
+}
+
+#[tokio::test]
 async fn a_datagram_that_nobody_listens_for_is_sent_again() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();

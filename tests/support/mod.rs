@@ -11,6 +11,7 @@
 
 pub mod certificates;
 pub mod http;
+pub mod peers;
 pub mod reporter;
 pub mod sinks;
 
@@ -194,10 +195,12 @@ impl Router {
     }
 
     /// Sends one octet-counted frame over a connection of its own.
-    pub async fn send_tcp(&self, frame: &str) {
+    pub async fn send_tcp(&self, frame: impl AsRef<[u8]>) {
+        let frame = frame.as_ref();
         let mut socket = TcpStream::connect(self.syslog_tcp).await.unwrap();
-        let bytes = format!("{} {frame}", frame.len());
-        socket.write_all(bytes.as_bytes()).await.unwrap();
+        let count = format!("{} ", frame.len());
+        let bytes = [count.as_bytes(), frame].concat();
+        socket.write_all(&bytes).await.unwrap();
         socket.shutdown().await.unwrap();
         let mut rest = Vec::new();
         // The router closes when it has read the end: what was sent is in its channel then.

@@ -64,7 +64,10 @@ impl Reply {
     }
 }
 
-/// An HTTP receiver that answers by a script and then always 204.
+/// What an HTTP sink does when its script is over.
+type Judge = Arc<dyn Fn(&Post) -> Reply + Send + Sync>;
+
+/// An HTTP receiver that answers by a script and then always 204, or as it is told.
 pub struct HttpSink {
     /// Where it listens.
     pub address: SocketAddr,
@@ -85,6 +88,17 @@ impl HttpSink {
         tls: Option<TlsAcceptor>,
         script: impl IntoIterator<Item = Reply>,
     ) -> Self {
+        Self::start_judging(address, tls, script, |_| Reply::status(204)).await
+    }
+
+    /// Starts one that, after the script, answers what `judge` says.
+    pub async fn start_judging(
+        address: &str,
+        tls: Option<TlsAcceptor>,
+        script: impl IntoIterator<Item = Reply>,
+        judge: impl Fn(&Post) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let judge: Judge = Arc::new(judge);
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let posts = Arc::new(Mutex::new(Vec::new()));
@@ -94,6 +108,7 @@ impl HttpSink {
         tokio::spawn(async move {
             for connection in 1.. {
                 let (socket, _) = listener.accept().await.unwrap();
+                let judge = Arc::clone(&judge);
                 let (seen, replies, ended, tls) = (
                     Arc::clone(&seen),
                     Arc::clone(&replies),
@@ -102,7 +117,7 @@ impl HttpSink {
                 );
                 tokio::spawn(async move {
                     if let Some(stream) = opened(socket, tls).await {
-                        serve(stream, connection, seen, replies).await;
+                        serve(stream, connection, seen, replies, judge).await;
                     }
                     ended.lock().unwrap().push(connection);
                 });
@@ -184,6 +199,7 @@ async fn serve(
     connection: usize,
     posts: Arc<Mutex<Vec<Post>>>,
     script: Arc<Mutex<VecDeque<Reply>>>,
+    judge: Judge,
 ) {
     let mut stream = BufReader::new(socket);
     loop {
@@ -191,11 +207,8 @@ async fn serve(
             return;
         };
         post.connection = connection;
-        let reply = script
-            .lock()
-            .unwrap()
-            .pop_front()
-            .unwrap_or_else(|| Reply::status(204));
+        let next = script.lock().unwrap().pop_front();
+        let reply = next.unwrap_or_else(|| judge(&post));
         if let Reply::Held(_) = &reply {
             post.status = 204;
         }

@@ -25,9 +25,9 @@ use crate::limits::SHIP_SPOOL_BYTES_LIMIT_MIN;
 use crate::registry::DrainUrl;
 use crate::registry::DrainUrlError;
 use crate::sources::ship::ShipSettings;
-use crate::sources::ship::Split;
 use crate::sources::ship::SpoolSettings;
 use crate::sources::ship::WhenFull;
+use crate::syslog::split::Split;
 
 /// Where lines are shipped to, and how.
 #[derive(Args, Clone, Debug)]

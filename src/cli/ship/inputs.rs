@@ -19,8 +19,8 @@ use crate::sources::ship::Format;
 use crate::sources::ship::Intake;
 use crate::sources::ship::Places;
 use crate::sources::ship::Reading;
-use crate::sources::ship::Splitter;
 use crate::syslog::message::Pri;
+use crate::syslog::split::Splitter;
 
 /// What is read; without a file or a socket it is stdin.
 #[derive(Args, Clone, Debug)]

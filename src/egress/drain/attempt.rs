@@ -48,6 +48,6 @@ fn record(batch: &Batch, started: Instant, common: &Common) {
         .saturating_duration_since(started)
         .as_secs_f64();
     telemetry.drain_request_seconds.record(seconds);
-    telemetry.batch_messages.record(batch.frames() as f64);
+    telemetry.batch_messages.record(batch.frames as f64);
     telemetry.batch_bytes.record(batch.body.len() as f64);
 }

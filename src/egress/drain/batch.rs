@@ -16,17 +16,14 @@ pub(crate) struct Batch {
     pub(crate) body: Bytes,
     /// How the body is compressed.
     pub(crate) encoding: Compression,
+    /// Frames in the body: of the messages, and of the announcement when there is one.
+    pub(crate) frames: u64,
     pub(crate) counts: Counts,
     /// Of `counts.messages`, notices of drains about their losses.
     pub(crate) notices: u64,
 }
 
 impl Batch {
-    /// Frames in the body: the messages, and the announcement when there is one.
-    pub(crate) fn frames(&self) -> u64 {
-        self.counts.messages + u64::from(0 < self.counts.announced.count())
-    }
-
     /// Compresses the body, once; every try sends the same bytes.
     ///
     /// # Errors
@@ -72,6 +69,7 @@ mod tests {
                 id: FrameId::next(),
                 body: Bytes::from(plain.clone()),
                 encoding: Compression::None,
+                frames: 0,
                 counts: Counts::default(),
                 notices: 0,
             };
@@ -96,6 +94,7 @@ mod tests {
             id: FrameId::next(),
             body: body.clone(),
             encoding: Compression::None,
+            frames: 0,
             counts: Counts::default(),
             notices: 0,
         };

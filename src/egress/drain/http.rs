@@ -84,7 +84,7 @@ fn request(batch: &Batch, plan: &Plan) -> Result<Request<Full<Bytes>>, http::Err
             CONTENT_TYPE,
             HeaderValue::from_static("application/logplex-1"),
         );
-        headers.insert(MSG_COUNT, HeaderValue::from(batch.frames()));
+        headers.insert(MSG_COUNT, HeaderValue::from(batch.frames));
         headers.insert(FRAME_ID, HeaderValue::from_str(&batch.id.to_string())?);
     }
     headers.insert(DRAIN_TOKEN, HeaderValue::from_str(plan.token.as_str())?);

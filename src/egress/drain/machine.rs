@@ -198,6 +198,7 @@ struct Draft<'a> {
     loss: Loss,
     now: UnixMicros,
     messages: u64,
+    frames: u64,
     filtered: u64,
     notices: u64,
 }
@@ -211,6 +212,7 @@ impl<'a> Draft<'a> {
             loss: Loss::default(),
             now: UnixMicros::default(),
             messages: 0,
+            frames: 0,
             filtered: 0,
             notices: 0,
         }
@@ -229,12 +231,13 @@ impl<'a> Draft<'a> {
             self.encode_loss();
         }
         let before_bytes = self.out.len();
-        self.plan.encode(record, &mut self.out);
+        let frames = self.plan.encode(record, &mut self.out);
         if 0 < self.messages && self.bytes_max < self.out.len() {
             self.out.truncate(before_bytes);
             return ControlFlow::Break(());
         }
         self.messages += 1;
+        self.frames += frames;
         self.notices += u64::from(is_loss_notice(record));
         ControlFlow::Continue(())
     }
@@ -242,7 +245,7 @@ impl<'a> Draft<'a> {
     fn encode_loss(&mut self) {
         let text = encode::l10_text(self.loss.count(), self.loss.since());
         let message = notice(self.now, &text);
-        self.plan.encode_notice(&message, self.now, &mut self.out);
+        self.frames += self.plan.encode_notice(&message, self.now, &mut self.out);
     }
 
     fn finish(self, announced: Loss) -> Batch {
@@ -250,6 +253,7 @@ impl<'a> Draft<'a> {
             id: FrameId::next(),
             body: Bytes::from(self.plan.finished(self.out)),
             encoding: Compression::None,
+            frames: self.frames,
             counts: Counts {
                 messages: self.messages,
                 filtered: self.filtered,

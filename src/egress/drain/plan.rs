@@ -14,9 +14,11 @@ use crate::net::link::Destination;
 use crate::net::trust::Trust;
 use crate::otlp::export::{Exporter, grouped};
 use crate::registry::{
-    Attributes, Compression, DrainEntry, DrainOptions, DrainUrl, Format, Scheme,
+    Attributes, Compression, DrainEntry, DrainOptions, DrainUrl, Format, Newlines, Scheme,
+    Timestamps, Utf8,
 };
 use crate::syslog::encode;
+use crate::syslog::encode::{Form, Mending};
 use crate::syslog::message::Message;
 
 /// How a message is written into a batch.
@@ -27,6 +29,8 @@ enum Shape {
     LogplexSyslog,
     /// Strict RFC 5424.
     Rfc5424,
+    /// One of the three above, for a receiver that does not take any bytes.
+    Mended(Box<Mending>),
     /// OpenTelemetry's log records.
     Otlp(Box<Otlp>),
 }
@@ -58,12 +62,8 @@ impl Plan {
         let Some(url) = entry.url.clone() else {
             return Ok(None);
         };
-        let is_http = is_http(&url);
-        let shape = match entry.options.format {
-            Format::Rfc5424 => Shape::Rfc5424,
-            Format::Logplex if is_http => Shape::LogplexHttp,
-            Format::Logplex => Shape::LogplexSyslog,
-            Format::Otlp => Shape::Otlp(Box::new(Otlp {
+        let shape = match (entry.options.format, mending(&entry.options, &url)) {
+            (Format::Otlp, _) => Shape::Otlp(Box::new(Otlp {
                 exporter: Exporter {
                     service: entry.channel.as_str().to_owned(),
                     app: entry.channel.as_str().to_owned(),
@@ -71,6 +71,10 @@ impl Plan {
                 },
                 path_and_query: otlp::path_and_query(&url),
             })),
+            (_, Some(mending)) => Shape::Mended(Box::new(mending)),
+            (Format::Rfc5424, None) => Shape::Rfc5424,
+            (Format::Logplex, None) if is_http(&url) => Shape::LogplexHttp,
+            (Format::Logplex, None) => Shape::LogplexSyslog,
         };
         let options = Arc::clone(&entry.options);
         let filter = Filter::of(
@@ -102,25 +106,36 @@ impl Plan {
             && entry.token == self.token
     }
 
-    /// Appends `record` to `out`: as one octet-counted frame, or as one record of a request that is
-    /// still to be `finished`.
-    pub(crate) fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) {
+    /// Appends `record` to `out`: as one octet-counted frame, as several of them where it is too long
+    /// for one, or as one record of a request that is still to be `finished`. Says how many.
+    pub(crate) fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) -> u64 {
         match &self.shape {
             Shape::LogplexHttp => encode::logplex_http(record, out),
             Shape::LogplexSyslog => encode::logplex_syslog(record, &self.token, out),
             Shape::Rfc5424 => encode::rfc5424(&record.message(), record.arrival, out),
+            Shape::Mended(mending) => {
+                return mending.encode(&record.message(), record.arrival, &self.token, out);
+            }
             Shape::Otlp(otlp) => otlp.exporter.append(&record.message(), record.arrival, out),
         }
+        1
     }
 
-    /// Appends a message of the router's own, made at `now`.
-    pub(crate) fn encode_notice(&self, notice: &Message<'_>, now: UnixMicros, out: &mut Vec<u8>) {
+    /// Appends a message of the router's own, made at `now`; says how many frames or records it is.
+    pub(crate) fn encode_notice(
+        &self,
+        notice: &Message<'_>,
+        now: UnixMicros,
+        out: &mut Vec<u8>,
+    ) -> u64 {
         match &self.shape {
             Shape::LogplexHttp => encode::logplex_http(notice, out),
             Shape::LogplexSyslog => encode::logplex_syslog(notice, &self.token, out),
             Shape::Rfc5424 => encode::rfc5424(notice, now, out),
+            Shape::Mended(mending) => return mending.encode(notice, now, &self.token, out),
             Shape::Otlp(otlp) => otlp.exporter.append(notice, now, out),
         }
+        1
     }
 
     /// The body of what was encoded.
@@ -204,6 +219,26 @@ impl Plan {
 
 /// A shorter word is no secret worth the name, but may be one of the text's own.
 const SECRET_BYTES_MIN: usize = 6;
+
+/// What of a drain's messages is to be mended; `None` for most drains.
+fn mending(options: &DrainOptions, url: &DrainUrl) -> Option<Mending> {
+    let mending = Mending {
+        form: match options.format {
+            Format::Rfc5424 => Form::Rfc5424,
+            _ if is_http(url) => Form::LogplexHttp,
+            _ => Form::LogplexSyslog,
+        },
+        is_newline_escaped: options.newlines == Newlines::Escape,
+        is_utf8_replaced: options.utf8 == Utf8::Replace,
+        is_time_normal: options.timestamp == Timestamps::Normalize,
+        frame_bytes_max: options.frame_bytes_max,
+    };
+    let is_any = mending.is_newline_escaped
+        || mending.is_utf8_replaced
+        || mending.is_time_normal
+        || mending.frame_bytes_max.is_some();
+    is_any.then_some(mending)
+}
 
 fn is_http(url: &DrainUrl) -> bool {
     matches!(url.scheme(), Scheme::Http | Scheme::Https)

@@ -20,7 +20,7 @@ impl Task {
         let Some(batch) = self.machine.batch() else {
             return;
         };
-        let (messages, frames) = (batch.counts.messages, batch.frames());
+        let (messages, frames) = (batch.counts.messages, batch.frames);
         let mut why = format!("the destination rejected {refused} of {frames} records");
         self.plan.quote(said, &mut why);
         if frames <= refused {

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
-use crate::sources::ship::split::{Split, Splitter, Taken};
+use crate::syslog::split::{Split, Splitter, Taken};
 
 /// A line, or a part of one.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -7,9 +7,9 @@ use crate::limits::PROCID_BYTES_MAX;
 use crate::sources::ship::ShipSettings;
 use crate::sources::ship::book::{Loss, Losses};
 use crate::sources::ship::line::{Body, Line};
-use crate::sources::ship::split::{Split, Splitter};
 use crate::syslog::encode::NOTICE_PRI;
 use crate::syslog::message::{NO_TIME_TEXT, Pri};
+use crate::syslog::split::{Split, Splitter};
 use crate::syslog::timestamp;
 
 /// Writes frames one behind the other, and counts them.

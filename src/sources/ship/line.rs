@@ -8,8 +8,8 @@ use crate::clock::UnixMicros;
 use crate::id::Token;
 use crate::limits::SHIP_ITEM_BYTES_MAX;
 use crate::sources::ship::places::Mark;
-use crate::sources::ship::split::whole_characters;
 use crate::syslog::message::Pri;
+use crate::syslog::split::whole_characters;
 
 /// One line on its way to the router: what becomes a frame's PRI, TIMESTAMP, PROCID and MSG.
 /// HOSTNAME and APP-NAME come from the settings. Holds a secret: no `Debug`.

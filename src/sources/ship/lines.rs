@@ -16,9 +16,9 @@ use crate::sources::ship::line::{Body, Item, Line};
 use crate::sources::ship::places::Mark;
 use crate::sources::ship::queue::Intake;
 use crate::sources::ship::reader::{Format, Reading, WhenFull};
-use crate::sources::ship::split::Splitter;
 use crate::syslog::frame::{Cut, Framer};
 use crate::syslog::parse::parse_any;
+use crate::syslog::split::Splitter;
 
 /// A moment, for people and for waiting.
 #[derive(Clone, Copy)]
@@ -283,8 +283,8 @@ pub(crate) fn syslog_line(frame: &[u8], reading: &Reading, now: UnixMicros) -> O
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_lines(bytes: &[u8]) {
     use crate::sources::ship::join::{Join, JoinRule};
-    use crate::sources::ship::split::Split;
     use crate::syslog::message::Pri;
+    use crate::syslog::split::Split;
 
     let (Some((&kind, bytes)), now) = (
         bytes.split_first(),
@@ -340,8 +340,8 @@ pub fn fuzz_lines(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::ship::split::Split;
     use crate::syslog::message::Pri;
+    use crate::syslog::split::Split;
     use proptest::prelude::any;
     use proptest::prelude::prop;
     use proptest::proptest;

@@ -29,7 +29,6 @@ mod reader;
 mod request;
 mod sender;
 mod slot;
-mod split;
 mod spool;
 mod unix;
 
@@ -51,6 +50,7 @@ use crate::sources::ship::queue::Queue;
 use crate::sources::ship::sender::Sender;
 use crate::sources::ship::slot::Slot;
 use crate::sources::ship::spool::Spool;
+use crate::syslog::split::Split;
 
 pub use follow::{FollowSettings, follow};
 pub use join::{Join, JoinRule};
@@ -62,7 +62,6 @@ pub use places::{Places, PlacesError};
 pub use queue::Intake;
 pub use reader::{Format, Reading, WhenFull, read_lines, read_lines_until};
 pub(crate) use reader::{now, until};
-pub use split::{Split, Splitter};
 #[cfg(any(test, fuzzing))]
 pub use spool::fuzz_spool_file;
 pub use spool::{SpoolError, SpoolSettings, make_spool};

@@ -12,8 +12,8 @@ use crate::shutdown::Shutdown;
 use crate::sources::ship::join::Join;
 use crate::sources::ship::lines::{Lines, Now};
 use crate::sources::ship::queue::Intake;
-use crate::sources::ship::split::Splitter;
 use crate::syslog::message::Pri;
+use crate::syslog::split::Splitter;
 
 /// What a full queue means for who produces lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -91,16 +91,21 @@ pub fn tail_line(message: &impl Fields, out: &mut Vec<u8>) {
 /// newline: the payload of a datagram.
 #[must_use]
 pub fn without_framing(frame: &[u8]) -> &[u8] {
-    let digit_count = frame.iter().take_while(|b| b.is_ascii_digit()).count();
-    let content = match frame.get(digit_count..) {
-        Some([b' ', content @ ..]) if 0 < digit_count => content,
-        _ => frame,
-    };
+    let content = without_count(frame);
     content.strip_suffix(b"\n").unwrap_or(content)
 }
 
+/// What stands in a frame that one of the encoders above wrote: the bytes that its count counts.
+pub(in crate::syslog::encode) fn without_count(frame: &[u8]) -> &[u8] {
+    let digit_count = frame.iter().take_while(|b| b.is_ascii_digit()).count();
+    match frame.get(digit_count..) {
+        Some([b' ', content @ ..]) if 0 < digit_count => content,
+        _ => frame,
+    }
+}
+
 /// NILVALUE (RFC 5424, 6).
-const NIL: &[u8] = b"-";
+pub(in crate::syslog::encode) const NIL: &[u8] = b"-";
 
 const NOTHING: &[u8] = b"";
 
@@ -158,7 +163,8 @@ fn bytes_sum(pieces: &[&[u8]]) -> usize {
     pieces.iter().map(|piece| piece.len()).sum()
 }
 
-fn line_end(text: &[u8]) -> &'static [u8] {
+/// What of a line's end the text lacks.
+pub(in crate::syslog::encode) fn line_end(text: &[u8]) -> &'static [u8] {
     if text.ends_with(b"\n") {
         NOTHING
     } else {
@@ -176,7 +182,10 @@ fn strict_field(field: &[u8], bytes_max: usize) -> &[u8] {
 
 /// What stands in the field of structured data, what of it stands in front of `text` instead, and
 /// what between these.
-fn strict_sd<'a>(sd: &'a [u8], text: &[u8]) -> (&'a [u8], &'a [u8], &'static [u8]) {
+pub(in crate::syslog::encode) fn strict_sd<'a>(
+    sd: &'a [u8],
+    text: &[u8],
+) -> (&'a [u8], &'a [u8], &'static [u8]) {
     if sd == NIL || sd::is_strict(sd) {
         (sd, NOTHING, NOTHING)
     } else if sd.is_empty() || text.is_empty() {

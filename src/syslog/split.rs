@@ -13,7 +13,7 @@ pub enum Split {
 }
 
 impl Split {
-    const fn mark(self) -> &'static [u8] {
+    pub(crate) const fn mark(self) -> &'static [u8] {
         match self {
             Self::Marked => "…".as_bytes(),
             Self::Plain => b"",
