@@ -32,6 +32,7 @@ use crate::api::request;
 use crate::api::request::EVENTS;
 use crate::api::request::Place;
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::egress::events::EventId;
 use crate::egress::tail::Tail;
 use crate::egress::tail::TailBody;
@@ -43,6 +44,7 @@ use crate::id::SessionId;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::limits::SESSION_LINES_DEFAULT;
 use crate::limits::SESSION_LINES_MAX;
+use crate::registry::sessions::LineShape;
 use crate::registry::sessions::SessionEntry;
 use crate::registry::sessions::Sessions;
 
@@ -52,7 +54,7 @@ pub(crate) async fn create_legacy(
     request: Request,
 ) -> Result<Response, ApiError> {
     let missing = ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND);
-    let url = create(&state, request, missing).await?;
+    let url = create(&state, request, wanted, missing).await?;
     Ok((StatusCode::CREATED, url).into_response())
 }
 
@@ -61,7 +63,7 @@ pub(crate) async fn create_v2(
     State(state): State<Arc<ApiState>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let url = create(&state, request, ApiError::missing("Not Found")).await?;
+    let url = create(&state, request, wanted, ApiError::missing("Not Found")).await?;
     Ok((StatusCode::CREATED, Json(json!({ "url": url }))).into_response())
 }
 
@@ -71,7 +73,7 @@ pub(crate) async fn create_canary(
     request: Request,
 ) -> Result<Response, ApiError> {
     let object = body::object(request.into_body()).await?;
-    let (id, is_tail) = grant(&state, &object, ApiError::missing("Not Found"))?;
+    let (id, is_tail) = grant(&state, wanted(&object)?, ApiError::missing("Not Found"))?;
     let url = format!("/v2/canary-fetch/{}{}", id.expose(), query(is_tail));
     Ok((StatusCode::CREATED, Json(json!({ "url": url }))).into_response())
 }
@@ -89,7 +91,7 @@ pub(crate) async fn create_v3(
     }
     // Not 404: the path is right, what the body names is not (as Logplex has it).
     let missing = ApiError::unprocessable(CHANNEL_NOT_FOUND);
-    let url = create(&state, request, missing).await?;
+    let url = create(&state, request, wanted_v3, missing).await?;
     let location = HeaderValue::from_str(&url);
     let mut response = (StatusCode::CREATED, Json(json!({ "url": url }))).into_response();
     if let Ok(location) = location {
@@ -98,10 +100,15 @@ pub(crate) async fn create_v3(
     Ok(response)
 }
 
-async fn create(state: &ApiState, request: Request, missing: ApiError) -> Result<String, ApiError> {
+async fn create(
+    state: &ApiState,
+    request: Request,
+    wanted: impl Fn(&Object) -> Result<SessionEntry, ApiError>,
+    missing: ApiError,
+) -> Result<String, ApiError> {
     let (head, body) = request.into_parts();
     let object = body::object(body).await?;
-    let (id, is_tail) = grant(state, &object, missing)?;
+    let (id, is_tail) = grant(state, wanted(&object)?, missing)?;
     let base = request::base_url(
         state,
         &Place::of(&head.uri, &head.headers, &head.extensions),
@@ -116,10 +123,9 @@ fn query(is_tail: bool) -> &'static str {
 
 fn grant(
     state: &ApiState,
-    object: &Object,
+    entry: SessionEntry,
     missing: ApiError,
 ) -> Result<(SessionId, bool), ApiError> {
-    let entry = wanted(object)?;
     let Some(channel) = state.directory.channel(&entry.channel) else {
         return Err(missing);
     };
@@ -148,7 +154,40 @@ pub(crate) fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
         source: exactly(object, "source")?,
         ps: exactly(object, "ps")?,
         filter: expression(object)?,
+        since: None,
+        shape: LineShape::Text,
     })
+}
+
+/// As `wanted`, and what only v3 can be asked for.
+pub(crate) fn wanted_v3(object: &Object) -> Result<SessionEntry, ApiError> {
+    Ok(SessionEntry {
+        since: since(object)?,
+        shape: shape(object)?,
+        ..wanted(object)?
+    })
+}
+
+fn since(object: &Object) -> Result<Option<UnixMicros>, ApiError> {
+    match body::text(object, "since")? {
+        None => Ok(None),
+        Some(text) => match UnixMicros::parse(text) {
+            Some(since) => Ok(Some(since)),
+            None => Err(ApiError::unprocessable(
+                "since must be a time such as 2026-11-20T17:00:00Z (RFC 3339)",
+            )),
+        },
+    }
+}
+
+fn shape(object: &Object) -> Result<LineShape, ApiError> {
+    match body::text(object, "format")? {
+        None | Some("text") => Ok(LineShape::Text),
+        Some("json") => Ok(LineShape::Json),
+        Some(_) => Err(ApiError::unprocessable(
+            "format must be \"text\" or \"json\"",
+        )),
+    }
 }
 
 fn channel(object: &Object) -> Result<ChannelId, ApiError> {
@@ -288,8 +327,10 @@ fn tail_request(
     Ok(TailRequest {
         filter,
         lines: entry.lines,
+        since: entry.since,
         is_tail: entry.is_tail,
         format,
+        shape: entry.shape,
         last_event,
     })
 }
@@ -369,6 +410,38 @@ mod tests {
             Ok(("1", 100, false)),
         );
         check(r#"{"channel_id":"1","unknown":"x"}"#, Ok(("1", 100, false)));
+    }
+
+    #[test]
+    fn only_v3_is_asked_for_a_time_and_a_format() {
+        let check = |fields: &str, expected: Result<(Option<u64>, LineShape), u16>| {
+            let text = format!(r#"{{"channel_id":"1",{fields}}}"#);
+            let object = body::parse(text.as_bytes()).unwrap();
+            let found = match wanted_v3(&object) {
+                Ok(entry) => Ok((entry.since.map(UnixMicros::value), entry.shape)),
+                Err(ApiError::Json { status, .. } | ApiError::Text { status, .. }) => {
+                    Err(status.as_u16())
+                }
+            };
+            assert_eq!(found, expected, "{fields}");
+            let older = wanted(&object).unwrap();
+            assert_eq!((older.since, older.shape), (None, LineShape::Text));
+        };
+        let second = Some(1_000_000);
+        check(r#""since":null,"format":null"#, Ok((None, LineShape::Text)));
+        check(
+            r#""since":"1970-01-01T00:00:01Z","format":"json""#,
+            Ok((second, LineShape::Json)),
+        );
+        check(
+            r#""since":"1970-01-01T01:00:01+01:00","format":"text""#,
+            Ok((second, LineShape::Text)),
+        );
+        for since in ["5", "\"5m\"", "\"\"", "\"1969-12-31T23:59:59Z\""] {
+            check(&format!(r#""since":{since}"#), Err(422));
+        }
+        check(r#""format":"xml""#, Err(422));
+        check(r#""format":1"#, Err(422));
     }
 
     #[test]

@@ -3,4 +3,5 @@ pub mod drain;
 pub mod events;
 pub mod history;
 pub mod metrics;
+mod object;
 pub mod tail;

@@ -36,6 +36,20 @@ pub struct SessionEntry {
     pub ps: Option<String>,
     /// Only messages that this expression wants, as it was written.
     pub filter: Option<String>,
+    /// Of what is kept, only what arrived then or later.
+    pub since: Option<UnixMicros>,
+    /// How a message is written.
+    pub shape: LineShape,
+}
+
+/// How a message is written for a session's reader.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LineShape {
+    /// `TIME SOURCE[PROC]: MSG`
+    #[default]
+    Text,
+    /// An object of JSON with all fields.
+    Json,
 }
 
 /// There are `SESSIONS_MAX` sessions already: refused, try later.
@@ -207,6 +221,8 @@ mod tests {
             source: None,
             ps: None,
             filter: None,
+            since: None,
+            shape: LineShape::Text,
         }
     }
 
