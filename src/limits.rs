@@ -77,6 +77,9 @@ pub const SESSIONS_MAX: usize = 100_000;
 /// Lines a session may ask for; more than any channel holds.
 pub const SESSION_LINES_MAX: u64 = 10_000_000;
 
+/// Channels that `logboom logs` shows at once: a connection and a session each.
+pub const LOGS_CHANNELS_MAX: usize = 64;
+
 /// Body of an API request (JSON).
 pub const API_BODY_BYTES_MAX: usize = 1024 * 1024;
 

@@ -11,6 +11,7 @@
 
 pub mod certificates;
 pub mod http;
+pub mod program;
 pub mod reporter;
 pub mod sinks;
 
