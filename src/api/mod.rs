@@ -16,8 +16,10 @@ mod fuzz;
 mod health;
 mod legacy;
 mod logs;
+mod node;
 mod request;
 mod sessions;
+mod sources;
 mod tokens;
 
 use std::sync::Arc;
@@ -36,8 +38,10 @@ use crate::channel::Node;
 use crate::control::Control;
 use crate::egress::drain::Drains;
 use crate::id::Secret;
+use crate::net::tls::TlsServer;
 use crate::registry::Directory;
 use crate::registry::sessions::Sessions;
+use crate::route::limit::RateLimits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Telemetry;
 
@@ -59,6 +63,8 @@ pub struct ApiSettings {
     pub auth_key: Option<Arc<Secret>>,
     /// A comment goes out on event streams when nothing else did for so long.
     pub tail_keepalive: Duration,
+    /// What every token may send.
+    pub rate_limits: RateLimits,
 }
 
 impl Default for ApiSettings {
@@ -68,6 +74,7 @@ impl Default for ApiSettings {
             deny_tail_sessions: false,
             auth_key: None,
             tail_keepalive: Duration::from_secs(20),
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -90,6 +97,8 @@ pub struct ApiState {
     pub health: Arc<Health>,
     /// Ends the streams.
     pub shutdown: Shutdown,
+    /// The listeners that show a certificate, by name.
+    pub certificates: Vec<(&'static str, Arc<TlsServer>)>,
     /// What the operator set.
     pub settings: ArcSwap<ApiSettings>,
 }
@@ -202,6 +211,8 @@ fn v3(state: &Arc<ApiState>) -> Routes {
             get(drains::show).put(drains::put).delete(drains::delete),
         )
         .route("/v3/channels/{id}/logs", get(logs::show))
+        .route("/v3/channels/{id}/sources", get(sources::list))
+        .route("/v3/node", get(node::show))
         .route("/v3/drains", get(drains::list_all))
         .route("/v3/sessions", sessions.clone())
         .route("/v3/sessions/", sessions.clone())

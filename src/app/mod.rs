@@ -183,6 +183,7 @@ impl App {
             telemetry: telemetry.clone(),
             health: Arc::new(Health::new()),
             shutdown: ends.requests.clone(),
+            certificates: listeners.certificates(),
             settings: ArcSwap::from_pointee(settings::api(config)),
         });
         let app = Self {

@@ -4,4 +4,5 @@ pub mod events;
 pub mod history;
 pub mod metrics;
 mod object;
+pub mod sources;
 pub mod tail;

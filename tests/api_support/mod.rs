@@ -128,6 +128,7 @@ impl Rig {
         let health = Arc::new(Health::new());
         health.set(HealthState::Serving);
         let state = Arc::new(ApiState {
+            certificates: Vec::new(),
             directory: Arc::clone(control.directory()),
             control,
             node,
