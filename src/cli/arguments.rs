@@ -9,6 +9,7 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::cli::check::Check;
 use crate::cli::colour::Colour;
 use crate::cli::logs::Logs;
 use crate::cli::postgres::Postgres;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Credentials(Group<Credentials>),
     /// Show the messages of one channel or several
     Logs(Logs),
+    /// Look whether a channel is fit for production
+    Check(Check),
     /// Send lines to a router: of stdin, files or local sockets
     Ship(Box<Ship>),
     /// Run a program, ship what it prints, and end as it ends
@@ -72,6 +75,7 @@ impl Arguments {
             Command::Drains(group) => group.connection.json,
             Command::Credentials(group) => group.connection.json,
             Command::Logs(logs) => logs.is_json(),
+            Command::Check(check) => check.connection.json,
             Command::Health(health) => health.connection.json,
             _ => false,
         }

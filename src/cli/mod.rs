@@ -5,6 +5,7 @@
 mod account;
 mod arguments;
 mod channels;
+mod check;
 mod client;
 mod colour;
 mod connect;
@@ -99,6 +100,7 @@ fn dispatch(
         Command::Redis(given) => redis::run(&given, environment),
         Command::Postgres(given) => postgres::run(&given, environment, out),
         Command::Logs(logs) => logs::run(&logs, environment, out),
+        Command::Check(check) => check::run(&check, environment, out),
         Command::Health(health) => health::run(&health, environment, out),
         Command::Config => {
             out.write(&crate::config::reference())?;

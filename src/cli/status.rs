@@ -144,7 +144,7 @@ pub(crate) fn lost_count(status: &Value) -> u64 {
 }
 
 /// The URL without its password: a table is shown to others more easily than a list is.
-fn redacted(url: &str) -> String {
+pub(crate) fn redacted(url: &str) -> String {
     let Ok(mut parsed) = url::Url::parse(url) else {
         return url.to_owned();
     };
