@@ -397,7 +397,10 @@ fn the_data_folder_holds_the_credential() {
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let (_, script) = logboom("", &format!("completions {shell}"));
-        for command in ["serve", "demo", "channels", "drains", "logs", "health"] {
+        for command in [
+            "serve", "demo", "channels", "drains", "logs", "check", "top", "health", "since",
+            "color",
+        ] {
             assert!(script.contains(command), "{shell} lacks {command}");
         }
     }

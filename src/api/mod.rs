@@ -20,6 +20,7 @@ mod node;
 mod request;
 mod sessions;
 mod sources;
+mod stats;
 mod tokens;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub use fuzz::fuzz_api_body;
 pub use health::Health;
 pub use health::HealthState;
 pub use request::OverTls;
+pub use stats::Counting;
 
 /// What an operator may set for the API; may change while running.
 #[derive(Clone)]
@@ -99,6 +101,8 @@ pub struct ApiState {
     pub shutdown: Shutdown,
     /// The listeners that show a certificate, by name.
     pub certificates: Vec<(&'static str, Arc<TlsServer>)>,
+    /// Whether the channels are being counted.
+    pub counting: Counting,
     /// What the operator set.
     pub settings: ArcSwap<ApiSettings>,
 }
@@ -213,6 +217,7 @@ fn v3(state: &Arc<ApiState>) -> Routes {
         .route("/v3/channels/{id}/logs", get(logs::show))
         .route("/v3/channels/{id}/sources", get(sources::list))
         .route("/v3/node", get(node::show))
+        .route("/v3/stats", get(stats::show))
         .route("/v3/drains", get(drains::list_all))
         .route("/v3/sessions", sessions.clone())
         .route("/v3/sessions/", sessions.clone())

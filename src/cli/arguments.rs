@@ -16,6 +16,7 @@ use crate::cli::postgres::Postgres;
 use crate::cli::redis::Redis;
 use crate::cli::run::Run;
 use crate::cli::ship::Ship;
+use crate::cli::top::Top;
 use crate::filter::Filter;
 
 /// Logboom, a log router: many apps' logs in, one channel each out to tails, drains and history.
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Credentials(Group<Credentials>),
     /// Show the messages of one channel or several
     Logs(Logs),
+    /// Watch the channels at work, by rate, lag and loss
+    Top(Top),
     /// Look whether a channel is fit for production
     Check(Check),
     /// Send lines to a router: of stdin, files or local sockets
@@ -75,6 +78,7 @@ impl Arguments {
             Command::Drains(group) => group.connection.json,
             Command::Credentials(group) => group.connection.json,
             Command::Logs(logs) => logs.is_json(),
+            Command::Top(top) => top.connection.json,
             Command::Check(check) => check.connection.json,
             Command::Health(health) => health.connection.json,
             _ => false,

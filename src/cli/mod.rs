@@ -27,6 +27,7 @@ mod sse;
 mod status;
 mod table;
 mod tokens;
+mod top;
 
 pub use output::Out;
 
@@ -101,6 +102,7 @@ fn dispatch(
         Command::Postgres(given) => postgres::run(&given, environment, out),
         Command::Logs(logs) => logs::run(&logs, environment, out),
         Command::Check(check) => check::run(&check, environment, out),
+        Command::Top(top) => top::run(&top, environment, out),
         Command::Health(health) => health::run(&health, environment, out),
         Command::Config => {
             out.write(&crate::config::reference())?;

@@ -32,6 +32,34 @@ pub fn since(channel: &Channel, from: UnixMicros) -> Seq {
     lower
 }
 
+/// How many messages a second arrived between `from` and `now`; of a shorter time where less is kept.
+#[must_use]
+pub fn rate(channel: &Channel, from: UnixMicros, now: UnixMicros) -> f64 {
+    let first = since(channel, from);
+    let count = channel.end_seq().since(first);
+    let mut begin = from;
+    if first == channel.first_seq() && 0 < first.value() {
+        let mut cursor = channel.cursor_at(first);
+        channel.read(&mut cursor, |record| {
+            begin = record.arrival;
+            ControlFlow::Break(())
+        });
+    }
+    let micros = now
+        .value()
+        .saturating_sub(begin.value())
+        .max(RATE_MICROS_MIN);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate is rough; counts are far below 2^52"
+    )]
+    let rate = count as f64 / Duration::from_micros(micros).as_secs_f64();
+    rate
+}
+
+/// A rate of less time than this says nothing.
+const RATE_MICROS_MIN: u64 = 1_000;
+
 /// Whether the message `seq` arrived before `from`, or is gone; not, if it is not yet written.
 fn is_older(channel: &Channel, seq: Seq, from: UnixMicros) -> bool {
     let mut is_before = false;

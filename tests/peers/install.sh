@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real peers that tests/peers.rs talks to, where they are missing, the servers of
-# tests/postgres and tests/redis.rs, a C compiler, and valgrind.
+# tests/postgres and tests/redis.rs, the terminal of tests/cli_terminal.rs, a C compiler, and valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
@@ -43,6 +43,9 @@ if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     missing+=(postgresql)
 fi
 command -v redis-server >/dev/null || missing+=(redis-server)
+# The terminal of tests/cli_terminal.rs, and what pages in it.
+command -v tmux >/dev/null || missing+=(tmux)
+command -v less >/dev/null || missing+=(less)
 # For a /dev/log that only a test's server sees.
 command -v unshare >/dev/null && command -v setpriv >/dev/null || missing+=(util-linux)
 if [ "${#missing[@]}" -gt 0 ]; then
