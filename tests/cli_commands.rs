@@ -220,7 +220,7 @@ fn drains() {
         &[("200 OK", all)],
         &["GET /v3/drains?limit=1000"],
         0,
-        "DRAIN  CHANNEL  STATE  LAG  DELIVERED  LOST  URL        LAST\n7      shop     idle   0    5          0     http://e/  200\n",
+        "DRAIN  CHANNEL  STATE  LAG  DELIVERED  LOST  URL        LAST\n7      shop     idle     0          5     0  http://e/  200\n",
     );
 }
 

@@ -142,8 +142,8 @@ async fn drains_live_tell_their_state_and_die() {
         made["token"]
     );
     let shown = good(&url, &format!("drains show shop {id}")).await;
-    assert!(shown.contains("options.compression  gzip\n"), "{shown}");
-    assert!(shown.contains("status.state         idle\n"), "{shown}");
+    assert!(shown.contains("options.compression   gzip\n"), "{shown}");
+    assert!(shown.contains("status.state          idle\n"), "{shown}");
     assert_eq!(
         json(&url, &format!("drains show shop {id}")).await["url"],
         target

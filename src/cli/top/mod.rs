@@ -14,7 +14,8 @@ use crate::cli::client::Client;
 use crate::cli::error::CliError;
 use crate::cli::output::Out;
 use crate::cli::small_runtime;
-use crate::cli::table::table;
+use crate::cli::table::Look;
+use crate::cli::table::styled;
 use crate::cli::top::stats::Stats;
 use crate::cli::top::view::COLUMNS;
 use crate::cli::top::watch::Watch;
@@ -72,7 +73,11 @@ pub(crate) fn run(top: &Top, environment: &Environment, out: &Out) -> Result<Exi
         }
         let stats = Stats::of(answer)?;
         let rows: Vec<[String; COLUMNS]> = stats.channels.iter().map(view::cells).collect();
-        out.write(&table(view::HEAD, &rows))?;
+        let look = Look {
+            right: &[1, 2, 3, 4, 5, 6],
+            ..Look::PLAIN
+        };
+        out.write(&styled(view::HEAD, &rows, look))?;
         return Ok(ExitCode::SUCCESS);
     }
     let has_colours = top.connection.colour().is_wanted(out, environment);
