@@ -46,7 +46,10 @@ where
         let producers = Shutdown::new();
         start(&outlet, &producers)?;
         drop(outlet);
-        wait(&mut stop, &shipment, &marks, &reached).await;
+        tokio::select! {
+            () = wait(&mut stop, &shipment, &marks, &reached) => {}
+            never = flags.stats.tell(&shipment) => match never {},
+        }
         producers.request();
         let ending = end(flags, &producers, &feeding, shipment, &marks, &reached);
         Ok::<Report, CliError>(tokio::select! {

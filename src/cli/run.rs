@@ -89,7 +89,10 @@ pub(crate) fn run(given: &Run, environment: &Environment, out: &Out) -> Result<E
         let shutdown = Shutdown::new();
         let (intake, shipment) = crate::sources::ship::start(shipping, &shutdown)?;
         let has_ended = || shipment.open_up();
-        let ran = Box::pin(run::run(settings, &mut signals, intake, has_ended)).await;
+        let ran = tokio::select! {
+            ran = Box::pin(run::run(settings, &mut signals, intake, has_ended)) => ran,
+            never = given.flags.stats.tell(&shipment) => match never {},
+        };
         finish(shipment, given.flags.grace(), &mut signals).await;
         Ok::<_, CliError>(ran)
     });

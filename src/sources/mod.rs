@@ -4,6 +4,7 @@ pub mod machine;
 pub mod outlet;
 pub mod postgres;
 pub mod redis;
+mod retry;
 pub mod run;
 pub mod samples;
 pub mod ship;

@@ -7,6 +7,9 @@ use crate::nowhere;
 use crate::router;
 use crate::shell;
 use crate::support::until;
+use std::process::Stdio;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::BufReader;
 use tokio::process::Child;
 
 /// The number behind `name=` in a text.
@@ -33,6 +36,20 @@ async fn a_flood_without_a_router_ends_and_is_counted() {
         assert_eq!(number(&end.err, "delivered"), 0, "{}", end.err);
         assert!(0 < number(&end.err, "dropped"), "{}", end.err);
     }
+}
+
+#[tokio::test]
+async fn numbers_are_told_now_and_then() {
+    let (router, url) = router().await;
+    let flags = ["--stats-interval", "20ms", "--stats-source", "web"];
+    let mut command = shell(&url, &flags, "echo one; cat");
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = "source=web at=stats delivered=1 dropped=0 lost=0 queued=0";
+    while said.next_line().await.unwrap().expect("it runs on") != told {}
+    drop(child.stdin.take());
+    assert_eq!(end_of(child).await.status, 0);
+    router.stop().await;
 }
 
 #[tokio::test]

@@ -175,9 +175,17 @@ async fn a_batch_has_as_many_lines_as_it_may() {
 #[tokio::test]
 async fn numbers_are_told_now_and_then() {
     let sink = HttpSink::start([]).await;
-    let mut ship = Ship::start(&sink.url(), &["--stats-interval", "20ms", "--wait", "10ms"]);
+    let flags = [
+        "--stats-interval",
+        "20ms",
+        "--stats-source",
+        "web",
+        "--wait",
+        "10ms",
+    ];
+    let mut ship = Ship::start(&sink.url(), &flags);
     ship.write("one\n").await;
-    ship.said("at=stats delivered=1 dropped=0 lost=0 queued=0\n")
+    ship.said("source=web at=stats delivered=1 dropped=0 lost=0 queued=0\n")
         .await;
     ship.close();
     assert_eq!(ship.ended().await.code, Some(0));
@@ -252,6 +260,7 @@ const WRONG: &[(&str, &[&str], &str)] = &[
         "it is no number; a time is such as 250ms",
     ),
     (URL, &["--wait", "0"], "it must be above 0"),
+    (URL, &["--stats-source", "web"], "--stats-interval <TIME>"),
     (URL, &["--batch-size", "0"], "0 is not in 1..=10000"),
     (URL, &["--max-line-length", "10"], "10 is not in 64..="),
     (URL, &["--drop", "--block"], "cannot be used with"),

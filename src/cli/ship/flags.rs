@@ -9,6 +9,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use crate::cli::error::CliError;
+use crate::cli::ship::stats::StatsFlags;
 use crate::config;
 use crate::config::Environment;
 use crate::config::LOGPLEX_URL_VARIABLE;
@@ -97,9 +98,8 @@ pub(crate) struct ShipFlags {
     /// Size of all files of the spool; above it the oldest go, or with --block the writer waits
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = spool_bytes, requires = "spool")]
     spool_bytes_max: u64,
-    /// Say how it goes on stderr, so often
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    stats_interval: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) stats: StatsFlags,
     /// Say more on stderr
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -159,11 +159,6 @@ impl ShipFlags {
     /// The spool's folder, if there is one.
     pub(crate) fn spool(&self) -> Option<&Path> {
         self.spool.as_deref()
-    }
-
-    /// How often numbers are told, if they are.
-    pub(crate) const fn stats_interval(&self) -> Option<Duration> {
-        self.stats_interval
     }
 
     /// How long what waits may take at the end.

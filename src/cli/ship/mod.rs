@@ -3,6 +3,7 @@
 pub(crate) mod flags;
 mod inputs;
 pub(crate) mod join;
+mod stats;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,7 +25,6 @@ use crate::shutdown::Shutdown;
 use crate::sources::ship;
 use crate::sources::ship::Report;
 use crate::sources::ship::ShipSettings;
-use crate::sources::ship::Shipment;
 
 /// Flags of `ship`.
 #[derive(Args, Clone, Debug)]
@@ -61,7 +61,7 @@ async fn ship(given: &Ship, settings: ShipSettings) -> Result<Report, CliError> 
     tokio::select! {
         () = stop.asked() => {}
         _ = reading.finished(FOREVER) => {}
-        () = tell_stats(&shipment, given.flags.stats_interval()) => {}
+        never = given.flags.stats.tell(&shipment) => match never {},
     }
     let hurry = shipment.hurry();
     let finished = async {
@@ -83,26 +83,6 @@ async fn ship(given: &Ship, settings: ShipSettings) -> Result<Report, CliError> 
             finished.await
         }
     })
-}
-
-/// Says now and then how it goes. Never ends.
-async fn tell_stats(shipment: &Shipment, interval: Option<Duration>) {
-    let Some(interval) = interval else {
-        return std::future::pending().await;
-    };
-    let mut ticks = tokio::time::interval(interval);
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        let report = shipment.report();
-        output::note(&format_args!(
-            "at=stats delivered={} dropped={} lost={} queued={}",
-            report.delivered,
-            report.dropped,
-            report.lost,
-            shipment.queued_count(),
-        ));
-    }
 }
 
 /// Says what was not delivered. Good is an end at which every line is at the router or on the disk.

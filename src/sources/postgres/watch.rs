@@ -12,9 +12,6 @@ use tokio_postgres::Client;
 use tracing::warn;
 
 use crate::clock;
-use crate::limits::SERVER_RETRY_MAX;
-use crate::limits::SERVER_RETRY_MIN;
-use crate::net::backoff;
 use crate::net::trust::Trusts;
 use crate::shutdown::Shutdown;
 use crate::sources::machine::Disk;
@@ -31,6 +28,7 @@ use crate::sources::postgres::reader::Reader;
 use crate::sources::postgres::readings::Readings;
 use crate::sources::postgres::readings::transaction;
 use crate::sources::postgres::url::DatabaseUrl;
+use crate::sources::retry;
 use crate::sources::teller::Teller;
 
 /// What is asked, and in whose name it is told.
@@ -87,18 +85,11 @@ impl Watcher {
     async fn run(&mut self) {
         let mut failures = 0;
         loop {
-            let watched = self.session(&mut failures).await;
-            if let Err(fault) = watched {
+            if let Err(fault) = self.session(&mut failures).await {
                 self.server.fault(&fault);
             }
             failures += 1;
-            let delay = backoff::delay(
-                failures,
-                SERVER_RETRY_MIN,
-                SERVER_RETRY_MAX,
-                getrandom::u64().unwrap_or(0),
-            );
-            tokio::time::sleep(delay).await;
+            retry::pause(failures).await;
         }
     }
 

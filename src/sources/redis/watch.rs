@@ -10,9 +10,6 @@ use tracing::warn;
 
 use crate::clock;
 use crate::limits::REDIS_SLOWLOG_ENTRIES_MAX;
-use crate::limits::SERVER_RETRY_MAX;
-use crate::limits::SERVER_RETRY_MIN;
-use crate::net::backoff;
 use crate::net::trust::Trusts;
 use crate::shutdown::Shutdown;
 use crate::sources::machine::Disk;
@@ -23,6 +20,7 @@ use crate::sources::redis::connection::Fault;
 use crate::sources::redis::info::Info;
 use crate::sources::redis::slowlog::Seen;
 use crate::sources::redis::url::RedisUrl;
+use crate::sources::retry;
 use crate::sources::teller::Teller;
 use crate::syslog::message::Pri;
 
@@ -80,13 +78,7 @@ impl Watcher {
                 self.server.fault(&fault);
             }
             failures += 1;
-            let delay = backoff::delay(
-                failures,
-                SERVER_RETRY_MIN,
-                SERVER_RETRY_MAX,
-                getrandom::u64().unwrap_or(0),
-            );
-            tokio::time::sleep(delay).await;
+            retry::pause(failures).await;
         }
     }
 

@@ -120,8 +120,11 @@ impl Sender {
                     return Fate::Delivered;
                 }
                 Some(Outcome::Refused { status, said }) => {
-                    let (lost, said) = (batch.lines, said.trim());
-                    warn!(status, said, lost, "the router refused a batch");
+                    let said = said.trim();
+                    match batch.lines {
+                        0 => warn!(status, said, "the router refused to be told of losses"),
+                        lost => warn!(status, said, lost, "the router refused a batch"),
+                    }
                     return Fate::Lost;
                 }
                 Some(Outcome::Stale) => (Failure::Closed, None),
@@ -202,6 +205,7 @@ impl Sender {
     fn tell_failure(&self, failure: &Failure, lost: Option<u64>) {
         let url = self.settings.url.redacted();
         match lost {
+            Some(0) => warn!(%url, error = %failure, "losses could not be told to the router"),
             Some(lost) => warn!(%url, error = %failure, lost, "a batch was given up"),
             // One line for a trouble, however long it lasts.
             None if self.failures == 1 => {
