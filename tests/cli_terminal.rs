@@ -406,3 +406,46 @@ async fn logs_are_paged_where_that_is_asked_for() {
         .await;
     router.stop().await;
 }
+
+#[tokio::test]
+async fn waiting_is_told_and_gone_when_it_is_over() {
+    let router = Router::start().await;
+    // Connections are taken by the system, and nobody ever answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("http://{}", silent.local_addr().unwrap());
+    let terminal = Terminal::start(&router, 80, 10);
+    for line in ["logs shop", "logs shop > /dev/null", "check shop"] {
+        terminal.run(&format!(
+            "clear; LOGBOOM_URL={at} logboom {line}; echo code $?"
+        ));
+        let is_told = |screen: &str| screen.lines().any(|line| line.ends_with(" …"));
+        terminal.until("the waiting", is_told).await;
+        terminal.keys(&["C-c"]);
+        let is_over =
+            |screen: &str| screen.lines().any(|line| line == "code 130") && !screen.contains(" …");
+        terminal.until("the end", is_over).await;
+    }
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn drains_are_watched_in_colours_that_fit() {
+    let router = Router::start().await;
+    let sink = HttpSink::start([Reply::status(404)]).await;
+    scene(&router, &sink).await;
+    let terminal = Terminal::start(&router, 80, 10);
+    terminal.run("logboom drains status; echo code $?");
+    let is_whole = |screen: &str| screen.contains("Ctrl-C ends") && screen.contains("lossy");
+    let screen = terminal.until("the table", is_whole).await;
+    let is_cut = |line: &&str| line.contains(" behind ") && line.ends_with('…');
+    assert_eq!(screen.lines().filter(is_cut).count(), 1, "{screen}");
+    let coloured = terminal.coloured();
+    // A number of its own colour: what was lost.
+    assert!(coloured.contains("\x1b[31m1\x1b["), "{coloured:?}");
+    terminal.keys(&["C-c"]);
+    let is_left = |screen: &str| {
+        screen.contains("code 0") && screen.contains("lossy") && !screen.contains("Ctrl-C ends")
+    };
+    terminal.until("what was seen last", is_left).await;
+    router.stop().await;
+}

@@ -40,7 +40,8 @@ pub(crate) async fn run(
     let watched = watch(client, channel, &mut drains, has_colours, out).await;
     out.write(SCREEN_BACK)?;
     // What was seen last stays on the screen.
-    watched.and_then(|()| out.write(&status_table(&drains, None, has_colours)))
+    let (columns, _) = out.size();
+    watched.and_then(|()| out.write(&status_table(&drains, Some(columns), has_colours)))
 }
 
 /// Draws the table each second until Ctrl-C. A router that is away is waited for.
@@ -100,8 +101,8 @@ async fn with_status(client: &Client, channel: Option<&str>) -> Result<Vec<Value
 }
 
 fn status_table(drains: &[Value], width_max: Option<usize>, has_colours: bool) -> String {
-    let rows: Vec<[String; 8]> = drains.iter().map(row).collect();
-    let head = [
+    let mut rows: Vec<[String; 8]> = drains.iter().map(row).collect();
+    let mut head = [
         "DRAIN",
         "CHANNEL",
         "STATE",
@@ -111,13 +112,21 @@ fn status_table(drains: &[Value], width_max: Option<usize>, has_colours: bool) -
         "URL",
         "LAST",
     ];
+    // Where not all fits, what went wrong is worth more than where it went.
+    let (url, last) = (6, 7);
+    let is_cut = width_max.is_some();
+    if is_cut {
+        head.swap(url, last);
+        rows.iter_mut().for_each(|row| row.swap(url, last));
+    }
+    let last = if is_cut { url } else { last };
     let colour = |column: usize, cell: &str| match (column, cell) {
         _ if !has_colours => "",
         (2, "failing") => RED,
         (2, "retrying") => YELLOW,
         (2, _) => GREEN,
         (5, lost) if lost != "0" => RED,
-        (7, last) if !last.starts_with('2') => YELLOW,
+        (at, said) if at == last && !said.starts_with('2') => YELLOW,
         _ => "",
     };
     let look = Look {

@@ -24,6 +24,7 @@ use crate::cli::colour;
 use crate::cli::colour::in_colour;
 use crate::cli::drains;
 use crate::cli::error::CliError;
+use crate::cli::logs::INTERRUPTED_CODE;
 use crate::cli::output::Out;
 use crate::cli::output::Progress;
 use crate::cli::small_runtime;
@@ -55,18 +56,24 @@ pub(crate) fn run(
 ) -> Result<ExitCode, CliError> {
     let client = Client::new(&check.connection, environment)?;
     let mut progress = Progress::new(true);
-    let facts = small_runtime()?.block_on(async {
+    let asked = small_runtime()?.block_on(async {
         let asked = ask(&client, &check.channel);
         let mut asked = std::pin::pin!(asked);
         let mut tick = tokio::time::interval(PROGRESS_STEP);
         loop {
             tokio::select! {
-                facts = &mut asked => return facts,
+                asked = tokio::signal::ctrl_c() => {
+                    return asked.map(|()| None).map_err(CliError::Runtime);
+                }
+                facts = &mut asked => return facts.map(Some),
                 _ = tick.tick() => progress.tell("looking through what the channel keeps …"),
             }
         }
     })?;
     progress.end();
+    let Some(facts) = asked else {
+        return Ok(ExitCode::from(INTERRUPTED_CODE));
+    };
     let bounds = Bounds {
         certificate: DAY * check.certificate_days,
         silence: check.silent_after,
