@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use tokio::time::Instant;
 
@@ -65,6 +66,14 @@ impl UnixMicros {
                 "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]+00:00"
             ))
             .unwrap_or_default()
+    }
+
+    /// The moment that `text` names (RFC 3339), not before 1970.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let micros = parsed.unix_timestamp_nanos() / 1_000;
+        Some(Self(u64::try_from(micros).ok()?))
     }
 
     /// The same moment as a calendar date and time in UTC; the last representable one when the

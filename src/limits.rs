@@ -77,6 +77,15 @@ pub const SESSIONS_MAX: usize = 100_000;
 /// Lines a session may ask for; more than any channel holds.
 pub const SESSION_LINES_MAX: u64 = 10_000_000;
 
+/// A certificate that is read for its end: peers choose what they send, real ones have 1 to 4 KiB.
+pub const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
+
+/// Sources that a survey of a channel tells apart: a channel's tokens, and as many that are gone.
+pub const SURVEY_SOURCES_MAX: usize = 2 * TOKENS_PER_CHANNEL_MAX;
+
+/// Channels that `logboom logs` shows at once: a connection and a session each.
+pub const LOGS_CHANNELS_MAX: usize = 64;
+
 /// Body of an API request (JSON).
 pub const API_BODY_BYTES_MAX: usize = 1024 * 1024;
 

@@ -220,7 +220,7 @@ fn drains() {
         &[("200 OK", all)],
         &["GET /v3/drains?limit=1000"],
         0,
-        "DRAIN  CHANNEL  STATE  LAG  DELIVERED  LOST  URL        LAST\n7      shop     idle   0    5          0     http://e/  200\n",
+        "DRAIN  CHANNEL  STATE  LAG  DELIVERED  LOST  URL        LAST\n7      shop     idle     0          5     0  http://e/  200\n",
     );
 }
 
@@ -310,16 +310,24 @@ fn a_tail_comes_back_where_it_was() {
             ("401 Unauthorized", ""),
         ],
         &[
-            "POST /v3/sessions {\"channel_id\":\"shop\",\"num\":\"100\",\"tail\":true}",
+            "POST /v3/sessions {\"channel_id\":\"shop\",\"format\":\"json\",\"num\":\"100\",\"tail\":true}",
             "GET /sessions/1",
             "GET /sessions/1 after 1",
-            "POST /v3/sessions {\"channel_id\":\"shop\",\"num\":\"100\",\"tail\":true}",
+            "POST /v3/sessions {\"channel_id\":\"shop\",\"format\":\"json\",\"num\":\"100\",\"tail\":true}",
             "GET /sessions/2 after 1",
             "GET /sessions/2 after 2",
         ],
         4,
-        "{\"id\":\"1\",\"message\":\"a\",\"ps\":\"web.1\",\"source\":\"app\",\"time\":\"T\"}\n\
-         {\"id\":\"2\",\"message\":\"b\",\"ps\":\"web.1\",\"source\":\"app\",\"time\":\"T\"}\n",
+        &[("1", "a"), ("2", "b")]
+            .map(|(id, message)| {
+                format!(
+                    "{{\"channel\":\"shop\",\"id\":\"{id}\",\"time\":\"T\",\"arrival\":null,\
+                     \"source\":\"app\",\"ps\":\"web.1\",\"facility\":null,\"severity\":null,\
+                     \"hostname\":null,\"msgid\":null,\"sd\":null,\"message\":\"{message}\",\
+                     \"truncated\":false}}\n"
+                )
+            })
+            .concat(),
     );
 }
 
@@ -389,7 +397,10 @@ fn the_data_folder_holds_the_credential() {
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let (_, script) = logboom("", &format!("completions {shell}"));
-        for command in ["serve", "demo", "channels", "drains", "logs", "health"] {
+        for command in [
+            "serve", "demo", "channels", "drains", "logs", "check", "top", "health", "since",
+            "color",
+        ] {
             assert!(script.contains(command), "{shell} lacks {command}");
         }
     }

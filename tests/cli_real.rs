@@ -9,7 +9,6 @@ mod support;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Output;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -25,67 +24,15 @@ use tokio::sync::Notify;
 use support::CREDENTIAL;
 use support::Router;
 use support::message;
+use support::program::check_failure;
+use support::program::command;
+use support::program::ended;
+use support::program::good;
+use support::program::json;
+use support::program::post;
+use support::program::run;
+use support::program::url;
 use support::sinks::HttpSink;
-
-/// `logboom` with `arguments` against `url`, not started; nothing of the test's own environment.
-fn command(url: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
-    command
-        .args(arguments)
-        .env_clear()
-        .env("LOGBOOM_URL", url)
-        .env("LOGBOOM_CREDENTIAL", CREDENTIAL)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-async fn ended(mut command: Command) -> Output {
-    tokio::time::timeout(support::PATIENCE, command.output())
-        .await
-        .unwrap()
-        .unwrap()
-}
-
-/// Exit code, stdout and stderr of `logboom` with the words of `line`.
-async fn run(url: &str, line: &str) -> (i32, String, String) {
-    let words: Vec<&str> = line.split(' ').collect();
-    let output = ended(command(url, &words)).await;
-    (
-        output.status.code().unwrap(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
-
-async fn good(url: &str, line: &str) -> String {
-    let (code, text, complaint) = run(url, line).await;
-    assert_eq!((code, complaint.as_str()), (0, ""), "{line}: {text}");
-    text
-}
-
-/// A good answer that is one line of JSON.
-async fn json(url: &str, line: &str) -> Value {
-    let text = good(url, &format!("{line} --json")).await;
-    assert_eq!(text.matches('\n').count(), 1, "{line}: {text:?}");
-    serde_json::from_str(&text).unwrap()
-}
-
-/// A failure: its code, and what stderr must say.
-async fn check_failure(url: &str, line: &str, code: i32, said: &str) {
-    let (found, text, complaint) = run(url, line).await;
-    assert_eq!((found, text.as_str()), (code, ""), "{line}: {complaint}");
-    assert!(
-        complaint.contains(said),
-        "{line}: {complaint:?} lacks {said:?}"
-    );
-    assert!(
-        complaint.starts_with("logboom: ") || code == 2,
-        "{line}: {complaint:?}"
-    );
-}
 
 /// A router at an HTTP address known before, which may not be ready yet.
 fn start_at(data: &Path, http: SocketAddr) -> Child {
@@ -100,25 +47,6 @@ fn start_at(data: &Path, http: SocketAddr) -> Child {
         .kill_on_drop(true)
         .spawn()
         .unwrap()
-}
-
-/// Sends `messages` in one request.
-async fn post(http: SocketAddr, token: &str, messages: &[String]) {
-    let frames: String = messages
-        .iter()
-        .map(|message| format!("{} {message}", message.len()))
-        .collect();
-    let account = support::http::basic(&format!("token:{token}"));
-    let headers = [
-        ("Authorization", account.as_str()),
-        ("Content-Type", "application/logplex-1"),
-    ];
-    let sent = support::http::request(http, "POST", "/logs", &headers, frames.as_bytes());
-    assert_eq!(sent.await.status, 204);
-}
-
-fn url(router: &Router) -> String {
-    format!("http://{}", router.http)
 }
 
 #[tokio::test]
@@ -162,8 +90,8 @@ async fn channels_and_tokens_live_and_die() {
     );
 
     check_failure(&url, "channels create shop", 1, "exists already").await;
-    check_failure(&url, "channels show none", 3, "channel not found").await;
-    check_failure(&url, "tokens list none", 3, "channel not found").await;
+    check_failure(&url, "channels show none", 3, "no channel \"none\"").await;
+    check_failure(&url, "tokens list none", 3, "no channel \"none\"").await;
     check_failure(&url, "tokens show shop none", 3, "no token named \"none\"").await;
     check_failure(&url, "channels create a/b", 1, "holds the character '/'").await;
     // Two blanks: an empty id.
@@ -175,7 +103,7 @@ async fn channels_and_tokens_live_and_die() {
     );
     check_failure(&url, "tokens delete shop heroku", 3, "token not found").await;
     assert_eq!(json(&url, "channels delete shop").await["deleted"], "shop");
-    check_failure(&url, "channels delete shop", 3, "channel not found").await;
+    check_failure(&url, "channels delete shop", 3, "no channel \"shop\"").await;
     router.stop().await;
 }
 
@@ -214,8 +142,8 @@ async fn drains_live_tell_their_state_and_die() {
         made["token"]
     );
     let shown = good(&url, &format!("drains show shop {id}")).await;
-    assert!(shown.contains("options.compression  gzip\n"), "{shown}");
-    assert!(shown.contains("status.state         idle\n"), "{shown}");
+    assert!(shown.contains("options.compression   gzip\n"), "{shown}");
+    assert!(shown.contains("status.state          idle\n"), "{shown}");
     assert_eq!(
         json(&url, &format!("drains show shop {id}")).await["url"],
         target
@@ -305,7 +233,13 @@ async fn drains_that_cannot_be_are_refused() {
         "unknown scheme \"ftp\"",
     )
     .await;
-    check_failure(&url, "drains create none http://e/", 3, "channel not found").await;
+    check_failure(
+        &url,
+        "drains create none http://e/",
+        3,
+        "no channel \"none\"",
+    )
+    .await;
     check_failure(
         &url,
         "drains create shop http://e/ --header x",
@@ -313,7 +247,7 @@ async fn drains_that_cannot_be_are_refused() {
         "NAME=VALUE",
     )
     .await;
-    check_failure(&url, "drains status none", 3, "channel not found").await;
+    check_failure(&url, "drains status none", 3, "no channel \"none\"").await;
     check_failure(&url, "drains show shop 99", 3, "drain not found").await;
     router.stop().await;
 }

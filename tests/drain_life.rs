@@ -62,7 +62,7 @@ async fn every_state_is_seen() {
         status,
         serde_json::json!({
             "state": "idle", "lag_messages": 0, "lag_bytes": 0, "delivered": 0, "filtered": 0,
-            "lost": {"lapped": 0, "refused": 0}, "reported": 0, "last_status": null,
+            "lost": {"lapped": 0, "refused": 0}, "lost_last_day": 0, "reported": 0, "last_status": null,
             "last_error": null, "last_at": null, "attempts": 0, "next_try": null,
         })
     );

@@ -245,6 +245,19 @@ async fn lines_are_shipped() {
 }
 
 #[tokio::test]
+async fn channels_are_looked_at() {
+    let mut session = Session::start(&[FIRST, "### On a terminal"]);
+    session
+        .until(|seen| {
+            seen.contains("myapp   | ")
+                && seen.contains("\"message\":\"hello from curl\"")
+                && seen.contains("CHANNEL  RATE/S  LAG")
+                && seen.contains("✖ FAIL  drains        no drain is attached")
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn every_command_of_the_readme_is_one() {
     let readme = include_str!("../README.md");
     let mut count = 0;

@@ -26,11 +26,13 @@ use crate::api::extract::Query;
 use crate::api::request;
 use crate::api::request::PageQuery;
 use crate::api::request::Place;
+use crate::clock::UnixMicros;
 use crate::control::ControlError;
 use crate::egress::drain::DrainStatus;
 use crate::id::ChannelId;
 use crate::id::DrainId;
 use crate::id::DrainToken;
+use crate::net::certificate;
 use crate::registry::Compression;
 use crate::registry::DrainEntry;
 use crate::registry::DrainOptions;
@@ -39,6 +41,7 @@ use crate::registry::DrainUrlError;
 use crate::registry::Format;
 use crate::registry::Preset;
 use crate::registry::PresetError;
+use crate::registry::Scheme;
 
 /// A drain as Logplex shows it.
 #[derive(Serialize)]
@@ -67,6 +70,8 @@ struct DrainDetail {
     channel: ChannelId,
     options: DrainOptions,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<DrainStatus>,
 }
 
@@ -76,8 +81,34 @@ impl DrainDetail {
             drain: DrainView::of(entry),
             channel: entry.channel.clone(),
             options: masked(&entry.options),
+            tls: TlsView::of(state, entry),
             status: state.drains.status(entry.id),
         }
+    }
+}
+
+/// When the certificates of a drain's connection end.
+#[derive(Serialize)]
+struct TlsView {
+    /// The one that the destination last showed; unknown before the first connection.
+    not_after: Option<String>,
+    /// Our own.
+    client_not_after: Option<String>,
+}
+
+impl TlsView {
+    fn of(state: &ApiState, entry: &DrainEntry) -> Option<Self> {
+        let scheme = entry.url.as_ref()?.scheme();
+        if !matches!(scheme, Scheme::Https | Scheme::SyslogTls) {
+            return None;
+        }
+        let client = entry.options.client_cert.as_deref();
+        let client = client.and_then(certificate::not_after_in);
+        let shown = state.drains.not_after(entry.id);
+        Some(Self {
+            not_after: shown.map(UnixMicros::to_micros_text),
+            client_not_after: client.map(UnixMicros::to_micros_text),
+        })
     }
 }
 

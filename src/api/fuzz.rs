@@ -24,7 +24,7 @@ pub fn fuzz_api_body(bytes: &[u8]) {
     let Some(object) = good(body::parse(bytes)) else {
         return;
     };
-    if let Some(session) = good(sessions::wanted(&object)) {
+    if let Some(session) = good(sessions::wanted_v3(&object)) {
         assert!(session.lines <= SESSION_LINES_MAX);
         for filter in [session.source, session.ps].into_iter().flatten() {
             assert!((1..=FIELD_BYTES_MAX).contains(&filter.len()));

@@ -18,9 +18,12 @@ mod health;
 mod keys;
 mod legacy;
 mod logs;
+mod node;
 mod platform;
 mod request;
 mod sessions;
+mod sources;
+mod stats;
 mod tokens;
 
 use std::sync::Arc;
@@ -39,8 +42,10 @@ use crate::channel::Node;
 use crate::control::Control;
 use crate::egress::drain::Drains;
 use crate::id::Secret;
+use crate::net::tls::TlsServer;
 use crate::registry::Directory;
 use crate::registry::sessions::Sessions;
+use crate::route::limit::RateLimits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Telemetry;
 
@@ -49,6 +54,7 @@ pub use fuzz::fuzz_api_body;
 pub use health::Health;
 pub use health::HealthState;
 pub use request::OverTls;
+pub use stats::Counting;
 
 /// What an operator may set for the API; may change while running.
 #[derive(Clone)]
@@ -62,6 +68,8 @@ pub struct ApiSettings {
     pub auth_key: Option<Arc<Secret>>,
     /// A comment goes out on event streams when nothing else did for so long.
     pub tail_keepalive: Duration,
+    /// What every token may send.
+    pub rate_limits: RateLimits,
 }
 
 impl Default for ApiSettings {
@@ -71,6 +79,7 @@ impl Default for ApiSettings {
             deny_tail_sessions: false,
             auth_key: None,
             tail_keepalive: Duration::from_secs(20),
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -93,6 +102,10 @@ pub struct ApiState {
     pub health: Arc<Health>,
     /// Ends the streams.
     pub shutdown: Shutdown,
+    /// The listeners that show a certificate, by name.
+    pub certificates: Vec<(&'static str, Arc<TlsServer>)>,
+    /// Whether the channels are being counted.
+    pub counting: Counting,
     /// What the operator set.
     pub settings: ArcSwap<ApiSettings>,
 }
@@ -206,6 +219,9 @@ fn v3(state: &Arc<ApiState>) -> Routes {
             get(drains::show).put(drains::put).delete(drains::delete),
         )
         .route("/v3/channels/{id}/logs", get(logs::show))
+        .route("/v3/channels/{id}/sources", get(sources::list))
+        .route("/v3/node", get(node::show))
+        .route("/v3/stats", get(stats::show))
         .route("/v3/drains", get(drains::list_all))
         .route("/v3/sessions", sessions.clone())
         .route("/v3/sessions/", sessions.clone())

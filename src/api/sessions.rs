@@ -47,6 +47,7 @@ use crate::id::SessionId;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::limits::SESSION_LINES_DEFAULT;
 use crate::limits::SESSION_LINES_MAX;
+use crate::registry::sessions::LineShape;
 use crate::registry::sessions::OpenSession;
 use crate::registry::sessions::SessionEntry;
 use crate::registry::sessions::Sessions;
@@ -57,7 +58,7 @@ pub(crate) async fn create_legacy(
     request: Request,
 ) -> Result<Response, ApiError> {
     let missing = ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND);
-    let url = create(&state, request, missing).await?;
+    let url = create(&state, request, wanted, missing).await?;
     Ok((StatusCode::CREATED, url).into_response())
 }
 
@@ -66,7 +67,7 @@ pub(crate) async fn create_v2(
     State(state): State<Arc<ApiState>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let url = create(&state, request, ApiError::missing("Not Found")).await?;
+    let url = create(&state, request, wanted, ApiError::missing("Not Found")).await?;
     Ok((StatusCode::CREATED, Json(json!({ "url": url }))).into_response())
 }
 
@@ -78,7 +79,8 @@ pub(crate) async fn create_canary(
     let (head, body) = request.into_parts();
     let object = body::object(body).await?;
     let caller = head.extensions.get();
-    let (id, is_tail) = grant(&state, caller, &object, ApiError::missing("Not Found"))?;
+    let missing = ApiError::missing("Not Found");
+    let (id, is_tail) = grant(&state, caller, wanted(&object)?, missing)?;
     let url = format!("/v2/canary-fetch/{}{}", id.expose(), query(is_tail));
     Ok((StatusCode::CREATED, Json(json!({ "url": url }))).into_response())
 }
@@ -91,7 +93,7 @@ pub(crate) async fn create_v3(
     check_allowed(&state)?;
     // Not 404: the path is right, what the body names is not (as Logplex has it).
     let missing = ApiError::unprocessable(CHANNEL_NOT_FOUND);
-    let url = create(&state, request, missing).await?;
+    let url = create(&state, request, wanted_v3, missing).await?;
     let location = HeaderValue::from_str(&url);
     let mut response = (StatusCode::CREATED, Json(json!({ "url": url }))).into_response();
     if let Ok(location) = location {
@@ -100,10 +102,15 @@ pub(crate) async fn create_v3(
     Ok(response)
 }
 
-async fn create(state: &ApiState, request: Request, missing: ApiError) -> Result<String, ApiError> {
+async fn create(
+    state: &ApiState,
+    request: Request,
+    wanted: impl Fn(&Object) -> Result<SessionEntry, ApiError>,
+    missing: ApiError,
+) -> Result<String, ApiError> {
     let (head, body) = request.into_parts();
     let object = body::object(body).await?;
-    let (id, is_tail) = grant(state, head.extensions.get(), &object, missing)?;
+    let (id, is_tail) = grant(state, head.extensions.get(), wanted(&object)?, missing)?;
     let place = Place::of(&head.uri, &head.headers, &head.extensions);
     Ok(url(state, &place, id, is_tail))
 }
@@ -122,10 +129,9 @@ fn query(is_tail: bool) -> &'static str {
 fn grant(
     state: &ApiState,
     caller: Option<&Caller>,
-    object: &Object,
+    entry: SessionEntry,
     missing: ApiError,
 ) -> Result<(SessionId, bool), ApiError> {
-    let entry = wanted(object)?;
     let channel = state.directory.channel(&entry.channel);
     let (Some(channel), Some(caller)) = (channel, caller) else {
         return Err(missing);
@@ -173,7 +179,40 @@ pub(crate) fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
         ps: exactly(object, "ps")?,
         filter: expression(object)?,
         credential: None,
+        since: None,
+        shape: LineShape::Text,
     })
+}
+
+/// As `wanted`, and what only v3 can be asked for.
+pub(crate) fn wanted_v3(object: &Object) -> Result<SessionEntry, ApiError> {
+    Ok(SessionEntry {
+        since: since(object)?,
+        shape: shape(object)?,
+        ..wanted(object)?
+    })
+}
+
+fn since(object: &Object) -> Result<Option<UnixMicros>, ApiError> {
+    match body::text(object, "since")? {
+        None => Ok(None),
+        Some(text) => match UnixMicros::parse(text) {
+            Some(since) => Ok(Some(since)),
+            None => Err(ApiError::unprocessable(
+                "since must be a time such as 2026-11-20T17:00:00Z (RFC 3339)",
+            )),
+        },
+    }
+}
+
+fn shape(object: &Object) -> Result<LineShape, ApiError> {
+    match body::text(object, "format")? {
+        None | Some("text") => Ok(LineShape::Text),
+        Some("json") => Ok(LineShape::Json),
+        Some(_) => Err(ApiError::unprocessable(
+            "format must be \"text\" or \"json\"",
+        )),
+    }
 }
 
 fn channel(object: &Object) -> Result<ChannelId, ApiError> {
@@ -327,8 +366,10 @@ fn tail_request(
     Ok(TailRequest {
         filter,
         lines: entry.lines,
+        since: entry.since,
         is_tail: entry.is_tail,
         format,
+        shape: entry.shape,
         last_event,
     })
 }
@@ -412,6 +453,38 @@ mod tests {
             Ok(("1", 100, false)),
         );
         check(r#"{"channel_id":"1","unknown":"x"}"#, Ok(("1", 100, false)));
+    }
+
+    #[test]
+    fn only_v3_is_asked_for_a_time_and_a_format() {
+        let check = |fields: &str, expected: Result<(Option<u64>, LineShape), u16>| {
+            let text = format!(r#"{{"channel_id":"1",{fields}}}"#);
+            let object = body::parse(text.as_bytes()).unwrap();
+            let found = match wanted_v3(&object) {
+                Ok(entry) => Ok((entry.since.map(UnixMicros::value), entry.shape)),
+                Err(ApiError::Json { status, .. } | ApiError::Text { status, .. }) => {
+                    Err(status.as_u16())
+                }
+            };
+            assert_eq!(found, expected, "{fields}");
+            let older = wanted(&object).unwrap();
+            assert_eq!((older.since, older.shape), (None, LineShape::Text));
+        };
+        let second = Some(1_000_000);
+        check(r#""since":null,"format":null"#, Ok((None, LineShape::Text)));
+        check(
+            r#""since":"1970-01-01T00:00:01Z","format":"json""#,
+            Ok((second, LineShape::Json)),
+        );
+        check(
+            r#""since":"1970-01-01T01:00:01+01:00","format":"text""#,
+            Ok((second, LineShape::Text)),
+        );
+        for since in ["5", "\"5m\"", "\"\"", "\"1969-12-31T23:59:59Z\""] {
+            check(&format!(r#""since":{since}"#), Err(422));
+        }
+        check(r#""format":"xml""#, Err(422));
+        check(r#""format":1"#, Err(422));
     }
 
     #[test]

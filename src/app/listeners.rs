@@ -108,6 +108,14 @@ impl Listeners {
         self.addresses.clone()
     }
 
+    /// Those that show a certificate.
+    pub(crate) fn certificates(&self) -> Vec<(&'static str, Arc<TlsServer>)> {
+        [("http", &self.http_tls), ("syslog_tls", &self.syslog_tls)]
+            .into_iter()
+            .filter_map(|(name, server)| Some((name, Arc::clone(server.as_ref()?))))
+            .collect()
+    }
+
     /// Serves the HTTP listeners, each behind a gate that is still closed.
     pub(crate) fn serve_http(
         &mut self,

@@ -19,6 +19,7 @@ use tracing::warn;
 
 use crate::api;
 use crate::api::ApiState;
+use crate::api::Counting;
 use crate::api::Health;
 use crate::api::HealthState;
 use crate::app::listeners::Listeners;
@@ -184,6 +185,8 @@ impl App {
             telemetry: telemetry.clone(),
             health: Arc::new(Health::new()),
             shutdown: ends.requests.clone(),
+            certificates: listeners.certificates(),
+            counting: Counting::default(),
             settings: ArcSwap::from_pointee(settings::api(config)),
         });
         let app = Self {

@@ -68,6 +68,7 @@ pub(crate) fn api(config: &Config) -> ApiSettings {
             .as_ref()
             .map(|key| Arc::new(Secret::new(key.expose()))),
         tail_keepalive: config.tail_keepalive,
+        rate_limits: rates(config),
     }
 }
 

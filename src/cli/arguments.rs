@@ -9,12 +9,16 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::cli::check::Check;
+use crate::cli::colour::Colour;
 use crate::cli::keys::Keys;
+use crate::cli::logs::Logs;
 use crate::cli::postgres::Postgres;
 use crate::cli::receiver::Receiver;
 use crate::cli::redis::Redis;
 use crate::cli::run::Run;
 use crate::cli::ship::Ship;
+use crate::cli::top::Top;
 use crate::filter::Filter;
 
 /// Logboom, a log router: many apps' logs in, one channel each out to tails, drains and history.
@@ -43,8 +47,12 @@ pub(crate) enum Command {
     Credentials(Group<Credentials>),
     /// Keys: for which apps the `heroku` command and the Platform API may be used
     Keys(Group<Keys>),
-    /// Show a channel's messages
+    /// Show the messages of one channel or several
     Logs(Logs),
+    /// Watch the channels at work, by rate, lag and loss
+    Top(Top),
+    /// Look whether a channel is fit for production
+    Check(Check),
     /// Send lines to a router: of stdin, files or local sockets
     Ship(Box<Ship>),
     /// Run a program, ship what it prints, and end as it ends
@@ -74,7 +82,9 @@ impl Arguments {
             Command::Drains(group) => group.connection.json,
             Command::Credentials(group) => group.connection.json,
             Command::Keys(group) => group.connection.json,
-            Command::Logs(logs) => logs.connection.json,
+            Command::Logs(logs) => logs.is_json(),
+            Command::Top(top) => top.connection.json,
+            Command::Check(check) => check.connection.json,
             Command::Health(health) => health.connection.json,
             _ => false,
         }
@@ -97,6 +107,16 @@ pub(crate) struct Connection {
     /// Print JSON, one value in a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// When to use colours [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub(crate) color: Option<Colour>,
+}
+
+impl Connection {
+    /// When to use colours.
+    pub(crate) fn colour(&self) -> Colour {
+        self.color.unwrap_or_default()
+    }
 }
 
 /// Commands that share the flags of a connection.
@@ -342,32 +362,6 @@ pub(crate) enum Credentials {
     },
 }
 
-/// Flags of `logs`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = LOGS_FOOT)]
-pub(crate) struct Logs {
-    /// Id of the channel
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) channel: String,
-    /// How many lines of history
-    #[arg(short = 'n', long = "num", value_name = "N", default_value_t = 100)]
-    pub(crate) num: u64,
-    /// Go on with what comes
-    #[arg(short, long)]
-    pub(crate) tail: bool,
-    /// Only messages of this source
-    #[arg(short, long, value_name = "NAME")]
-    pub(crate) source: Option<String>,
-    /// Only messages of this process; `web` means `web.1` and its siblings too
-    #[arg(short, long, value_name = "NAME")]
-    pub(crate) ps: Option<String>,
-    /// Only messages that this expression wants, such as 'status>=500 service>1s'
-    #[arg(long, value_name = "EXPRESSION", value_parser = filter, allow_hyphen_values = true)]
-    pub(crate) filter: Option<String>,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
 /// Flags of `health`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Health {
@@ -379,7 +373,7 @@ pub(crate) struct Health {
 }
 
 /// An expression as it was written, which is one.
-fn filter(text: &str) -> Result<String, String> {
+pub(crate) fn filter(text: &str) -> Result<String, String> {
     match Filter::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{error}\n{}", error.drawn(text))),
@@ -422,11 +416,3 @@ Examples:
   logboom drains create shop syslog+tls://logs.example.com --format rfc5424
   logboom drains create shop https://vector.example.com/ --preset vector
   logboom drains create shop https://errors.example.com/in --filter 'severity>=err'";
-
-const LOGS_FOOT: &str = "\
-Examples:
-  logboom logs shop -n 20
-  logboom logs shop --tail --source app --ps web
-  logboom logs shop --tail --filter 'status>=500 -path:/health'
-
-A tail that loses the router comes back where it was; Ctrl-C ends it. Colours are used on a terminal only, and not with NO_COLOR set.";

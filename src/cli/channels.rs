@@ -62,10 +62,8 @@ pub(crate) fn run(
 
 /// Makes the channel. PUT would set the tokens of one that is there, so that is refused before.
 pub(crate) async fn create(client: &Client, id: &str, body: &Value) -> Result<(), CliError> {
-    match client.get(&path(id)).await {
-        Ok(_) => return Err(CliError::ChannelExists(id.to_owned())),
-        Err(CliError::Refused { status: 404, .. }) => {}
-        Err(error) => return Err(error),
+    if client.has(&path(id)).await? {
+        return Err(CliError::ChannelExists(id.to_owned()));
     }
     client.send(Method::PUT, &path(id), Some(body)).await?;
     Ok(())

@@ -1,9 +1,5 @@
 //! A small HTTP/1.1 client for the router's API: a connection for each request, http or https.
 
-use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -21,21 +17,21 @@ use hyper::http::request::Builder;
 use hyper_util::rt::TokioIo;
 use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::percent_decode_str;
 use percent_encoding::utf8_percent_encode;
-use rustls::ClientConfig;
-use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use url::ParseError;
 use url::Url;
 
 use crate::cli::account;
 use crate::cli::arguments::Connection;
+use crate::cli::connect::authority;
+use crate::cli::connect::connect;
+use crate::cli::connect::in_time;
+use crate::cli::connect::origin_text;
+use crate::cli::connect::unreachable;
 use crate::cli::error::CliError;
+use crate::config;
 use crate::config::Credential;
 use crate::config::Environment;
 use crate::config::URL_VARIABLE;
@@ -98,6 +94,34 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Value, CliError> {
         let what = format!("{method} {path}");
+        let (status, answer) = self.answer(method, path, body).await?;
+        if status.is_success() {
+            return json(what, &answer);
+        }
+        match refused(what, status, &answer) {
+            CliError::Refused {
+                status: 404, text, ..
+            } if text == CHANNEL_MISSING => Err(self.unknown_channel(&channel_of(path)).await),
+            refusal => Err(refusal),
+        }
+    }
+
+    /// Whether there is something at `path`.
+    pub(crate) async fn has(&self, path: &str) -> Result<bool, CliError> {
+        match self.answer(Method::GET, path, None).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(false),
+            (status, _) if status.is_success() => Ok(true),
+            (status, answer) => Err(refused(format!("GET {path}"), status, &answer)),
+        }
+    }
+
+    /// The answer to a request as the credential, which is accepted.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes), CliError> {
         let (credential, origin) = self.credential()?;
         let (status, answer) = self.exchange(method, path, body, Some(credential)).await?;
         if status == StatusCode::UNAUTHORIZED {
@@ -106,10 +130,21 @@ impl Client {
                 origin: origin.clone(),
             });
         }
-        if !status.is_success() {
-            return Err(refused(what, status, &answer));
+        Ok((status, answer))
+    }
+
+    /// The error of a channel that is not there, with the name of one that is and looks like it, of
+    /// the first `PAGE_ROWS`.
+    pub(crate) async fn unknown_channel(&self, name: &str) -> CliError {
+        let asked = format!("/v3/channels?limit={PAGE_ROWS}");
+        let (_, answer) = self.ask(&asked).await.unwrap_or_default();
+        let rows = answer.get("channels").and_then(Value::as_array);
+        let ids = rows.into_iter().flatten();
+        let ids = ids.filter_map(|row| row.get("channel").and_then(Value::as_str));
+        CliError::UnknownChannel {
+            near: config::nearest(name, ids).map(str::to_owned),
+            name: name.to_owned(),
         }
-        json(what, &answer)
     }
 
     /// The answer to `GET path`, whatever its status; with the credential if there is one.
@@ -255,6 +290,13 @@ impl Client {
     }
 }
 
+/// The id of the channel that `path` names.
+fn channel_of(path: &str) -> String {
+    let rest = path.strip_prefix("/v3/channels/").unwrap_or(path);
+    let segment = rest.split(['/', '?']).next().unwrap_or_default();
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
 /// `text` as one segment of a path, or one value of a query.
 pub(crate) fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT_ESCAPED).to_string()
@@ -331,93 +373,12 @@ fn target(url: &Url) -> String {
     }
 }
 
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        None => host.to_owned(),
-        Some(port) => format!("{host}:{port}"),
-    }
-}
-
-/// Both directions of a connection.
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
-
-async fn connect(url: &Url) -> Result<Box<dyn Duplex>, CliError> {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_or_known_default().unwrap_or(80);
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(|error| unreachable(url, &error))?;
-    if url.scheme() != "https" {
-        return Ok(Box::new(stream));
-    }
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| unreachable(url, &error))?;
-    let connector = TlsConnector::from(Arc::new(tls(url)?));
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(|error| unreachable(url, &error))?;
-    Ok(Box::new(stream))
-}
-
-fn tls(url: &Url) -> Result<ClientConfig, CliError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unreachable(url, &error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-async fn in_time<T>(
-    url: &Url,
-    work: impl Future<Output = Result<T, CliError>>,
-) -> Result<T, CliError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, work).await {
-        Ok(result) => result,
-        Err(_) => Err(CliError::Unreachable {
-            url: origin_text(url),
-            reason: format!("nothing came within {} s", ANSWER_TIMEOUT.as_secs()),
-        }),
-    }
-}
-
-/// The error with its whole chain of causes: hyper's own texts say little.
-fn unreachable(url: &Url, error: &(dyn std::error::Error + 'static)) -> CliError {
-    let mut reason = String::new();
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !reason.contains(&text) {
-            if !reason.is_empty() {
-                reason.push_str(": ");
-            }
-            reason.push_str(&text);
-        }
-        cause = error.source();
-    }
-    CliError::Unreachable {
-        url: origin_text(url),
-        reason,
-    }
-}
-
-fn origin_text(url: &Url) -> String {
-    format!("{}://{}", url.scheme(), authority(url))
-}
-
 const URL_DEFAULT: &str = "http://127.0.0.1:8601";
 
-/// How long connecting, and an answer after it, may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What the router says of an unknown channel.
+const CHANNEL_MISSING: &str = "channel not found";
 
 const REFUSAL_CHARS_MAX: usize = 500;
 

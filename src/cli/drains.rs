@@ -30,6 +30,7 @@ pub(crate) fn run(
 ) -> Result<ExitCode, CliError> {
     let client = Client::new(&group.connection, environment)?;
     let is_json = group.connection.json;
+    let has_colours = group.connection.colour().is_wanted(out, environment);
     small_runtime()?.block_on(async {
         match group.command {
             Drains::Create(new) => create(&client, &new, is_json, out).await,
@@ -57,7 +58,8 @@ pub(crate) fn run(
                 out.line(&format!("deleted drain {drain} of channel {channel}"))
             }
             Drains::Status { channel, once } => {
-                status::run(&client, channel.as_deref(), once, is_json, out).await
+                let channel = channel.as_deref();
+                status::run(&client, channel, once, is_json, has_colours, out).await
             }
         }
     })?;

@@ -125,7 +125,10 @@ pub(crate) enum CliError {
         reason: String,
     },
     /// The router knows no such credential.
-    #[error("the router at {url} does not accept the credential from {origin}")]
+    #[error(
+        "the router at {url} does not accept the credential from {origin}\nGive another as --credential \
+         ID:SECRET or LOGBOOM_CREDENTIAL; the first one is in DATA/admin-credential on the router's machine."
+    )]
     NotAccepted {
         /// Which router.
         url: String,
@@ -172,6 +175,17 @@ pub(crate) enum CliError {
         /// What it was called.
         name: String,
     },
+    /// No such channel.
+    #[error(
+        "no channel {name:?}{}\n`logboom channels list` shows all, `logboom channels create` makes one.",
+        did_you_mean(.near.as_deref())
+    )]
+    UnknownChannel {
+        /// What it was called.
+        name: String,
+        /// One that is called nearly so.
+        near: Option<String>,
+    },
     /// The stream ended where it should not have.
     #[error("the stream was cut: {0}")]
     Cut(String),
@@ -203,7 +217,9 @@ impl CliError {
             | Self::NoLogsUrl
             | Self::BadLogsUrl { .. }
             | Self::BadToken { .. } => Self::USAGE_CODE,
-            Self::NotFound { .. } | Self::Refused { status: 404, .. } => 3,
+            Self::NotFound { .. }
+            | Self::UnknownChannel { .. }
+            | Self::Refused { status: 404, .. } => 3,
             Self::NoCredential { .. }
             | Self::NotAccepted { .. }
             | Self::NoTail
@@ -214,6 +230,10 @@ impl CliError {
             _ => 1,
         }
     }
+}
+
+fn did_you_mean(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
 }
 
 #[cfg(test)]

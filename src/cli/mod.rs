@@ -5,8 +5,10 @@
 mod account;
 mod arguments;
 mod channels;
+mod check;
 mod client;
 mod colour;
+mod connect;
 mod credentials;
 mod demo;
 mod drains;
@@ -15,6 +17,7 @@ mod health;
 mod keys;
 mod logs;
 mod output;
+mod pager;
 mod postgres;
 mod producer;
 mod receiver;
@@ -26,6 +29,7 @@ mod sse;
 mod status;
 mod table;
 mod tokens;
+mod top;
 
 pub use output::Out;
 
@@ -100,6 +104,8 @@ fn dispatch(
         Command::Redis(given) => redis::run(&given, environment),
         Command::Postgres(given) => postgres::run(&given, environment, out),
         Command::Logs(logs) => logs::run(&logs, environment, out),
+        Command::Check(check) => check::run(&check, environment, out),
+        Command::Top(top) => top::run(&top, environment, out),
         Command::Health(health) => health::run(&health, environment, out),
         Command::Config => {
             out.write(&crate::config::reference())?;

@@ -7,10 +7,14 @@ use serde_json::json;
 
 use crate::cli::channels::text;
 use crate::cli::client::Client;
+use crate::cli::colour::GREEN;
+use crate::cli::colour::RED;
+use crate::cli::colour::YELLOW;
 use crate::cli::drains::all;
 use crate::cli::error::CliError;
 use crate::cli::output::Out;
-use crate::cli::table::table;
+use crate::cli::table::Look;
+use crate::cli::table::styled;
 use crate::clock;
 
 /// Shows the drains of `channel`, or of all channels, until Ctrl-C; once when `once` is set or
@@ -20,6 +24,7 @@ pub(crate) async fn run(
     channel: Option<&str>,
     once: bool,
     is_json: bool,
+    has_colours: bool,
     out: &Out,
 ) -> Result<(), CliError> {
     if once || is_json || !out.is_terminal() {
@@ -27,22 +32,24 @@ pub(crate) async fn run(
         if is_json {
             return out.json(&json!({"drains": drains}));
         }
-        return out.write(&status_table(&drains));
+        return out.write(&status_table(&drains, None, has_colours));
     }
     // The first answer must come: a wrong channel or credential does not get better.
-    let mut page = status_table(&with_status(client, channel).await?);
+    let mut drains = with_status(client, channel).await?;
     out.write(SCREEN_OWN)?;
-    let watched = watch(client, channel, &mut page, out).await;
+    let watched = watch(client, channel, &mut drains, has_colours, out).await;
     out.write(SCREEN_BACK)?;
     // What was seen last stays on the screen.
-    watched.and_then(|()| out.write(&page))
+    let (columns, _) = out.size();
+    watched.and_then(|()| out.write(&status_table(&drains, Some(columns), has_colours)))
 }
 
 /// Draws the table each second until Ctrl-C. A router that is away is waited for.
 async fn watch(
     client: &Client,
     channel: Option<&str>,
-    page: &mut String,
+    drains: &mut Vec<Value>,
+    has_colours: bool,
     out: &Out,
 ) -> Result<(), CliError> {
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -56,8 +63,8 @@ async fn watch(
             } => found,
         };
         let state = match found {
-            Ok(drains) => {
-                *page = status_table(&drains);
+            Ok(found) => {
+                *drains = found;
                 "Ctrl-C ends".to_owned()
             }
             Err(error @ CliError::Unreachable { .. }) => error.to_string(),
@@ -65,18 +72,17 @@ async fn watch(
         };
         let state = state.lines().next().unwrap_or_default();
         let time = clock::wall().to_seconds_text();
-        let shown = fitted(&format!("{time}  {state}\n\n{page}"), out.size());
+        let (columns, rows) = out.size();
+        let first: String = format!("{time}  {state}").chars().take(columns).collect();
+        let page = status_table(drains, Some(columns), has_colours);
+        let shown = fitted(&format!("{first}\n\n{page}"), rows);
         out.write(&format!("{CLEAR}{shown}"))?;
     }
 }
 
-/// `page` cut to `columns` and `rows`: what wraps or scrolls cannot be drawn over.
-fn fitted(page: &str, (columns, rows): (usize, usize)) -> String {
-    let lines: Vec<String> = page
-        .lines()
-        .take(rows)
-        .map(|line| line.chars().take(columns).collect())
-        .collect();
+/// The first `rows` lines of `page`: what scrolls cannot be drawn over.
+fn fitted(page: &str, rows: usize) -> String {
+    let lines: Vec<&str> = page.lines().take(rows).collect();
     lines.join("\n")
 }
 
@@ -94,9 +100,9 @@ async fn with_status(client: &Client, channel: Option<&str>) -> Result<Vec<Value
     Ok(drains)
 }
 
-fn status_table(drains: &[Value]) -> String {
-    let rows: Vec<[String; 8]> = drains.iter().map(row).collect();
-    let head = [
+fn status_table(drains: &[Value], width_max: Option<usize>, has_colours: bool) -> String {
+    let mut rows: Vec<[String; 8]> = drains.iter().map(row).collect();
+    let mut head = [
         "DRAIN",
         "CHANNEL",
         "STATE",
@@ -106,7 +112,29 @@ fn status_table(drains: &[Value]) -> String {
         "URL",
         "LAST",
     ];
-    table(head, &rows)
+    // Where not all fits, what went wrong is worth more than where it went.
+    let (url, last) = (6, 7);
+    let is_cut = width_max.is_some();
+    if is_cut {
+        head.swap(url, last);
+        rows.iter_mut().for_each(|row| row.swap(url, last));
+    }
+    let last = if is_cut { url } else { last };
+    let colour = |column: usize, cell: &str| match (column, cell) {
+        _ if !has_colours => "",
+        (2, "failing") => RED,
+        (2, "retrying") => YELLOW,
+        (2, _) => GREEN,
+        (5, lost) if lost != "0" => RED,
+        (at, said) if at == last && !said.starts_with('2') => YELLOW,
+        _ => "",
+    };
+    let look = Look {
+        right: &[3, 4, 5],
+        width_max,
+        colour: &colour,
+    };
+    styled(head, &rows, look)
 }
 
 fn row(drain: &Value) -> [String; 8] {
@@ -119,7 +147,7 @@ fn row(drain: &Value) -> [String; 8] {
     let lag = match text(status, "lag_messages").as_str() {
         "" => String::new(),
         "0" => "0".to_owned(),
-        messages => format!("{messages} ({} B)", text(status, "lag_bytes")),
+        messages => format!("{messages} ({})", bytes(status)),
     };
     [
         text(drain, "id"),
@@ -133,6 +161,16 @@ fn row(drain: &Value) -> [String; 8] {
     ]
 }
 
+/// How many bytes a drain is behind, with a unit that leaves few digits.
+fn bytes(status: &Value) -> String {
+    let count = status.get("lag_bytes").and_then(Value::as_u64).unwrap_or(0);
+    match count {
+        0..10_000 => format!("{count} B"),
+        10_000..10_000_000 => format!("{} KB", count / 1_000),
+        _ => format!("{} MB", count / 1_000_000),
+    }
+}
+
 /// How many messages a drain lost, for whatever reason.
 pub(crate) fn lost_count(status: &Value) -> u64 {
     let reasons = status.get("lost").and_then(Value::as_object);
@@ -144,7 +182,7 @@ pub(crate) fn lost_count(status: &Value) -> u64 {
 }
 
 /// The URL without its password: a table is shown to others more easily than a list is.
-fn redacted(url: &str) -> String {
+pub(crate) fn redacted(url: &str) -> String {
     let Ok(mut parsed) = url::Url::parse(url) else {
         return url.to_owned();
     };
@@ -167,8 +205,8 @@ mod tests {
 
     #[test]
     fn a_page_fits_the_screen() {
-        assert_eq!(fitted("abc\ndéf\n\nghi\n", (2, 3)), "ab\ndé\n");
-        assert_eq!(fitted("abc\n", (80, 24)), "abc");
+        assert_eq!(fitted("abc\ndéf\n\nghi\n", 3), "abc\ndéf\n");
+        assert_eq!(fitted("abc\n", 24), "abc");
     }
 
     #[test]

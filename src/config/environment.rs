@@ -95,6 +95,9 @@ pub const LOGPLEX_URL_VARIABLE: &str = "LOGPLEX_URL";
 /// With whose token `run` tells what becomes of its process.
 pub const PLATFORM_TOKEN_VARIABLE: &str = "LOGBOOM_PLATFORM_TOKEN";
 
+/// With what people read long texts.
+pub const PAGER_VARIABLE: &str = "PAGER";
+
 /// Variables with the prefix that are no keys.
 const CLIENT_VARIABLES: [&str; 4] = [
     CONFIG_VARIABLE,
@@ -104,11 +107,12 @@ const CLIENT_VARIABLES: [&str; 4] = [
 ];
 
 /// Variables without the prefix that are heeded.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     DATABASE_URL_VARIABLE,
     REDIS_URL_VARIABLE,
     LOGPLEX_URL_VARIABLE,
     LOGS_URL_VARIABLE,
+    PAGER_VARIABLE,
     "NO_COLOR",
     "PATH",
     "TERM",

@@ -100,18 +100,24 @@ pub enum Fault {
 impl Fault {
     /// A key that is none, with the one that was probably meant.
     pub(crate) fn unknown(key: &str, origin: Origin) -> Self {
-        let mut near = None;
-        let mut best = LIKENESS_MIN;
-        for known in KEYS {
-            let likeness = strsim::jaro_winkler(key, known.name);
-            if best < likeness {
-                best = likeness;
-                near = Some(known.name);
-            }
-        }
+        let near = nearest(key, KEYS.iter().map(|known| known.name));
         let key = key.chars().take(KEY_CHARS_SHOWN).collect();
         Self::UnknownKey { key, origin, near }
     }
+}
+
+/// The one of `known` that was probably meant by `name`, if one looks like it.
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let mut near = None;
+    let mut best = LIKENESS_MIN;
+    for known in known {
+        let likeness = strsim::jaro_winkler(name, known);
+        if best < likeness {
+            best = likeness;
+            near = Some(known);
+        }
+    }
+    near
 }
 
 /// Everything that is wrong with a configuration: at least one fault.

@@ -25,6 +25,7 @@ pub use environment::DATABASE_URL_VARIABLE;
 pub use environment::Environment;
 pub use environment::LOGPLEX_URL_VARIABLE;
 pub use environment::LOGS_URL_VARIABLE;
+pub use environment::PAGER_VARIABLE;
 pub use environment::PLATFORM_TOKEN_VARIABLE;
 pub use environment::REDIS_URL_VARIABLE;
 pub use environment::URL_VARIABLE;
@@ -32,6 +33,7 @@ pub use environment::inherited_variables;
 pub use error::ConfigError;
 pub use error::Fault;
 pub use error::Origin;
+pub(crate) use error::nearest;
 #[cfg(any(test, fuzzing))]
 pub use fuzz::fuzz_config;
 pub use keys::Config;

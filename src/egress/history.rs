@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::filter::Filter;
 use crate::id::Seq;
 use crate::limits::HISTORY_WINDOW_MAX;
@@ -14,17 +15,79 @@ use crate::limits::TAIL_FRAME_BYTES_MAX;
 use crate::limits::TAIL_SCAN_RECORDS_MAX;
 use crate::syslog::encode;
 
-/// The sequence of the first of the last `lines` messages before `end` that pass `filter`; of the
-/// oldest that passes when there are fewer; `end` when there is none.
+/// The sequence of the first message kept that arrived at `from` or later; the channel's end when
+/// there is none. Looks at some twenty records. Messages that two connections brought in the same
+/// moment may stand in either order; of these the first may be missed.
+#[must_use]
+pub fn since(channel: &Channel, from: UnixMicros) -> Seq {
+    let (mut lower, mut upper) = (oldest(channel), channel.end_seq());
+    while lower < upper {
+        let middle = lower.plus(upper.since(lower) / 2);
+        if is_older(channel, middle, from) {
+            lower = middle.plus(1);
+        } else {
+            upper = middle;
+        }
+    }
+    lower
+}
+
+/// How many messages a second arrived between `from` and `now`; of a shorter time where less is kept.
+#[must_use]
+pub fn rate(channel: &Channel, from: UnixMicros, now: UnixMicros) -> f64 {
+    let first = since(channel, from);
+    let count = channel.end_seq().since(first);
+    let mut begin = from;
+    if first == channel.first_seq() && 0 < first.value() {
+        let mut cursor = channel.cursor_at(first);
+        channel.read(&mut cursor, |record| {
+            begin = record.arrival;
+            ControlFlow::Break(())
+        });
+    }
+    let micros = now
+        .value()
+        .saturating_sub(begin.value())
+        .max(RATE_MICROS_MIN);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate is rough; counts are far below 2^52"
+    )]
+    let rate = count as f64 / Duration::from_micros(micros).as_secs_f64();
+    rate
+}
+
+/// A rate of less time than this says nothing.
+const RATE_MICROS_MIN: u64 = 1_000;
+
+/// Whether the message `seq` arrived before `from`, or is gone; not, if it is not yet written.
+fn is_older(channel: &Channel, seq: Seq, from: UnixMicros) -> bool {
+    let mut is_before = false;
+    let mut cursor = channel.cursor_at(seq);
+    let outcome = channel.read(&mut cursor, |record| {
+        is_before = record.arrival < from;
+        ControlFlow::Break(())
+    });
+    is_before || 0 < outcome.lost
+}
+
+/// The sequence of the first of the last `lines` messages between `first` and `end` that pass
+/// `filter`; of the oldest that passes when there are fewer; `end` when there is none.
 ///
 /// Looks back in windows that double, so that a few lines of a long channel cost little, keeps at
 /// most one window of sequences, and lets other tasks run meanwhile.
-pub async fn start(channel: &Channel, filter: Option<&Filter>, lines: u64, end: Seq) -> Seq {
+pub async fn start(
+    channel: &Channel,
+    filter: Option<&Filter>,
+    lines: u64,
+    first: Seq,
+    end: Seq,
+) -> Seq {
     let Some(filter) = filter else {
-        return back(end, lines).max(oldest(channel)).min(end);
+        return back(end, lines).max(oldest(channel)).max(first).min(end);
     };
     let mut search = Search::new(lines, end);
-    while let Some((lower, upper)) = search.window(oldest(channel)) {
+    while let Some((lower, upper)) = search.window(oldest(channel).max(first)) {
         search.found(&matches_between(channel, filter, lower, upper).await);
     }
     search.start

@@ -3,4 +3,6 @@ pub mod drain;
 pub mod events;
 pub mod history;
 pub mod metrics;
+mod object;
+pub mod sources;
 pub mod tail;

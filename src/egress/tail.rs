@@ -25,10 +25,12 @@ use crate::clock::UnixMicros;
 use crate::egress::events;
 use crate::egress::events::EventId;
 use crate::egress::history;
+use crate::egress::object;
 use crate::filter::Filter;
 use crate::id::Seq;
 use crate::limits::TAIL_FRAME_BYTES_MAX;
 use crate::limits::TAIL_SCAN_RECORDS_MAX;
+use crate::registry::sessions::LineShape;
 use crate::shutdown::Shutdown;
 use crate::syslog::encode;
 use crate::telemetry::Telemetry;
@@ -52,10 +54,14 @@ pub struct TailRequest {
     pub filter: Option<Filter>,
     /// How many of the last matching ones to begin with.
     pub lines: u64,
+    /// Of what is kept, only what arrived then or later.
+    pub since: Option<UnixMicros>,
     /// Whether to go on with what arrives.
     pub is_tail: bool,
     /// How to wrap the lines.
     pub format: TailFormat,
+    /// How to write a message.
+    pub shape: LineShape,
     /// The last event that the reader already has; `lines` counts only when it is of another node
     /// or another life of this one.
     pub last_event: Option<EventId>,
@@ -186,10 +192,14 @@ impl Tail {
             return self.channel.cursor_at(next);
         }
         let request = &self.request;
+        let first = request
+            .since
+            .map_or(Seq::default(), |from| history::since(&self.channel, from));
         let start = history::start(
             &self.channel,
             request.filter.as_ref(),
             request.lines,
+            first,
             self.end,
         )
         .await;
@@ -211,7 +221,10 @@ impl Tail {
             if self.request.wants(&record) {
                 written += 1;
                 self.line.clear();
-                encode::tail_line(&record, &mut self.line);
+                match self.request.shape {
+                    LineShape::Text => encode::tail_line(&record, &mut self.line),
+                    LineShape::Json => object::line(&record, &mut self.line),
+                }
                 let id = EventId {
                     node_started: self.node_started,
                     seq: record.seq,
@@ -248,7 +261,17 @@ impl Tail {
             node_started: self.node_started,
             seq: Seq::new(upper.value().saturating_sub(1)),
         };
-        write_line(self.request.format, id, line.as_bytes(), out);
+        self.write_own(id, &line, out);
+    }
+
+    /// Writes a line that the router has to say itself.
+    fn write_own(&self, id: EventId, line: &str, out: &mut Vec<u8>) {
+        match self.request.shape {
+            LineShape::Text => write_line(self.request.format, id, line.as_bytes(), out),
+            LineShape::Json => {
+                write_line(self.request.format, id, &object::own_line(line), out);
+            }
+        }
     }
 
     /// Whether the reader goes on after the end that it found.
@@ -267,7 +290,7 @@ impl Tail {
                 seq: Seq::new(cursor.seq().value().saturating_sub(1)),
             };
             let line = encode::l20_line(clock::wall());
-            write_line(self.request.format, id, line.as_bytes(), out);
+            self.write_own(id, &line, out);
         }
     }
 

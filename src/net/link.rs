@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::clock;
 use crate::limits::{ACCEPT_WAIT_MAX, CLOSE_WAIT_MAX};
+use crate::net::certificate::NotAfter;
 use crate::net::connect::{DenyRules, connect_tcp};
 use crate::net::outcome::Failure;
 use crate::net::trust::{Trust, Trusts, certificate_fault};
@@ -34,6 +35,8 @@ pub struct Destination<'a> {
     pub trust: Option<Trust<'a>>,
     /// For resolving and connecting together; the TLS handshake has as long again.
     pub connect_timeout: Duration,
+    /// Where to note when the peer's certificate ends.
+    pub not_after: Option<&'a NotAfter>,
 }
 
 /// A byte connection, whatever it runs over.
@@ -85,7 +88,12 @@ pub async fn open(to: Destination<'_>, trusts: &Trusts) -> Result<Box<dyn Wire>,
     };
     let name = ServerName::try_from(to.host.to_owned()).map_err(|_| Failure::BadName)?;
     match timeout(within, TlsConnector::from(config).connect(name, socket)).await {
-        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Ok(stream)) => {
+            if let Some(not_after) = to.not_after {
+                not_after.note(stream.get_ref().1.peer_certificates());
+            }
+            Ok(Box::new(stream))
+        }
         Ok(Err(error)) => Err(match certificate_fault(&error) {
             Some(fault) => Failure::Certificate(fault),
             None => Failure::Handshake(error),

@@ -1,6 +1,7 @@
 //! Sockets: bounded, timed and stoppable.
 
 pub mod backoff;
+pub mod certificate;
 pub mod client;
 pub mod connect;
 pub mod http;

@@ -17,6 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::clock::UnixMicros;
+use crate::net::certificate::NotAfter;
+
 /// Where a listener's certificate is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TlsFiles {
@@ -84,6 +87,7 @@ pub struct TlsServer {
     files: TlsFiles,
     alpn: Alpn,
     config: ArcSwap<ServerConfig>,
+    not_after: NotAfter,
 }
 
 impl TlsServer {
@@ -92,12 +96,22 @@ impl TlsServer {
     /// # Errors
     /// `TlsError`, which names the file at fault.
     pub fn load(files: TlsFiles, alpn: Alpn) -> Result<Self, TlsError> {
-        let config = ArcSwap::from_pointee(server_config(&files, alpn)?);
+        let chain = certificates(&files.certificate)?;
+        let config = ArcSwap::from_pointee(server_config(&files, &chain, alpn)?);
+        let not_after = NotAfter::default();
+        not_after.note(Some(&chain));
         Ok(Self {
             files,
             alpn,
             config,
+            not_after,
         })
+    }
+
+    /// When its certificate ends.
+    #[must_use]
+    pub fn not_after(&self) -> Option<UnixMicros> {
+        self.not_after.time()
     }
 
     /// Reads the files again, without effect yet. Blocks on the disk.
@@ -105,9 +119,11 @@ impl TlsServer {
     /// # Errors
     /// `TlsError`, which names the file at fault.
     pub fn read_again(&self) -> Result<Renewed<'_>, TlsError> {
+        let chain = certificates(&self.files.certificate)?;
         Ok(Renewed {
             server: self,
-            config: Arc::new(server_config(&self.files, self.alpn)?),
+            config: Arc::new(server_config(&self.files, &chain, self.alpn)?),
+            chain,
         })
     }
 
@@ -135,16 +151,22 @@ impl TlsServer {
 pub struct Renewed<'a> {
     server: &'a TlsServer,
     config: Arc<ServerConfig>,
+    chain: Vec<CertificateDer<'static>>,
 }
 
 impl Renewed<'_> {
     /// New connections get it from now on.
     pub fn put_in_force(self) {
         self.server.config.store(self.config);
+        self.server.not_after.note(Some(&self.chain));
     }
 }
 
-fn server_config(files: &TlsFiles, alpn: Alpn) -> Result<ServerConfig, TlsError> {
+fn server_config(
+    files: &TlsFiles,
+    chain: &[CertificateDer<'static>],
+    alpn: Alpn,
+) -> Result<ServerConfig, TlsError> {
     let refused = |cause: String| TlsError::Refused {
         path: files.certificate.clone(),
         cause,
@@ -163,11 +185,10 @@ fn server_config(files: &TlsFiles, alpn: Alpn) -> Result<ServerConfig, TlsError>
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
         .map_err(|error| bad_pem(&files.key, "private key", &error))?;
     let mut config = builder
-        .with_single_cert(chain, key)
+        .with_single_cert(chain.to_vec(), key)
         .map_err(|error| refused(error.to_string()))?;
     config.alpn_protocols = match alpn {
         Alpn::None => Vec::new(),

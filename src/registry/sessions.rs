@@ -40,6 +40,20 @@ pub struct SessionEntry {
     pub filter: Option<String>,
     /// The credential that asked for it, if it was one.
     pub credential: Option<CredentialId>,
+    /// Of what is kept, only what arrived then or later.
+    pub since: Option<UnixMicros>,
+    /// How a message is written.
+    pub shape: LineShape,
+}
+
+/// How a message is written for a session's reader.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LineShape {
+    /// `TIME SOURCE[PROC]: MSG`
+    #[default]
+    Text,
+    /// An object of JSON with all fields.
+    Json,
 }
 
 /// A session that a stream has opened.
@@ -237,6 +251,8 @@ mod tests {
             ps: None,
             filter: None,
             credential: Some(CredentialId::new("c").unwrap()),
+            since: None,
+            shape: LineShape::Text,
         }
     }
 

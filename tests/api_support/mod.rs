@@ -24,6 +24,7 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use logboom::api::ApiSettings;
 use logboom::api::ApiState;
+use logboom::api::Counting;
 use logboom::api::Health;
 use logboom::api::HealthState;
 use logboom::channel::Budget;
@@ -128,6 +129,8 @@ impl Rig {
         let health = Arc::new(Health::new());
         health.set(HealthState::Serving);
         let state = Arc::new(ApiState {
+            certificates: Vec::new(),
+            counting: Counting::default(),
             directory: Arc::clone(control.directory()),
             control,
             node,

@@ -12,6 +12,7 @@
 pub mod certificates;
 pub mod http;
 pub mod peers;
+pub mod program;
 pub mod reporter;
 pub mod sinks;
 

@@ -23,6 +23,7 @@ use crate::api::request::Place;
 use crate::api::sessions;
 use crate::clock;
 use crate::id::ChannelId;
+use crate::registry::sessions::LineShape;
 use crate::registry::sessions::SessionEntry;
 
 #[derive(Serialize)]
@@ -73,6 +74,8 @@ fn wanted(object: &Object, channel: ChannelId) -> Result<SessionEntry, ApiError>
         ps,
         filter: sessions::expression(object)?,
         credential: None,
+        since: None,
+        shape: LineShape::Text,
     })
 }
 

@@ -33,6 +33,7 @@ use crate::cli::arguments::Demo;
 use crate::cli::channels;
 use crate::cli::channels::text;
 use crate::cli::client::Client;
+use crate::cli::colour::Colour;
 use crate::cli::demo::guide::Guide;
 use crate::cli::demo::guide::REMINDER;
 use crate::cli::demo::lines::Producer;
@@ -41,6 +42,7 @@ use crate::cli::demo::receiver::Receiver;
 use crate::cli::drains;
 use crate::cli::error::CliError;
 use crate::cli::logs;
+use crate::cli::logs::Output;
 use crate::cli::logs::Printer;
 use crate::cli::logs::Session;
 use crate::cli::output::Out;
@@ -149,15 +151,16 @@ async fn show(
     let senders = Shutdown::new();
     let asked = senders.clone();
     senders.spawn(async move { sender.run(&asked).await });
-    let mut printer = Printer::new(out, false, environment);
-    let session = Session::tail(CHANNEL, 100);
-    let mut each = |event: Event| printer.print(&event);
+    let has_colours = Colour::Auto.is_wanted(out, environment);
+    let mut printer = Printer::new(out, Output::Raw, has_colours, &[]);
+    let session = printer.fed_by(Session::tail(CHANNEL, 100));
+    let mut each = |event: Event| printer.print(CHANNEL, event);
     let shown = tokio::select! {
         () = end_asked(signals) => Ok(()),
         () = time_is_up(demo.seconds) => Ok(()),
         failed = remind(&guide, out) => failed,
         // Dropped only to end the demo.
-        read = logs::follow(&client, &session, &mut each) => read,
+        read = logs::follow(&client, session, &mut each) => read,
     };
     senders.request();
     // A request that still waits for its answer is not counted as sent.

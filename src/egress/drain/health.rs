@@ -9,6 +9,7 @@ use crate::channel::{Channel, Cursor};
 use crate::clock;
 use crate::clock::UnixMicros;
 use crate::egress::drain::DrainStatus;
+use crate::egress::drain::hours::Hours;
 use crate::egress::drain::ledger::Totals;
 use crate::limits::{FAILING_AFTER, FAILING_ATTEMPTS_MIN};
 use crate::net::outcome::Failure;
@@ -78,6 +79,8 @@ struct Health {
     phase: Phase,
     trouble: Trouble,
     totals: Totals,
+    /// What was lost lately; most drains have lost nothing.
+    losses: Option<Box<Hours>>,
     confirmed: Cursor,
     last_status: Option<u16>,
     last_error: Option<String>,
@@ -115,6 +118,7 @@ impl Board {
                 phase: Phase::default(),
                 trouble: Trouble::default(),
                 totals: Totals::default(),
+                losses: None,
                 confirmed,
                 last_status: None,
                 last_error: None,
@@ -132,6 +136,14 @@ impl Board {
     /// Messages were settled up to `confirmed`.
     pub(crate) fn settle(&self, totals: Totals, confirmed: Cursor) {
         let mut health = self.lock();
+        let lost = totals.lost() - health.totals.lost();
+        if 0 < lost {
+            let now = clock::wall();
+            let losses = health
+                .losses
+                .get_or_insert_with(|| Box::new(Hours::new(now)));
+            losses.add(lost, now);
+        }
         health.totals = totals;
         health.confirmed = confirmed;
     }
@@ -211,6 +223,10 @@ impl Board {
             delivered: totals.delivered,
             filtered: totals.filtered,
             lost: BTreeMap::from([("lapped", totals.lapped), ("refused", totals.refused)]),
+            lost_last_day: health
+                .losses
+                .as_ref()
+                .map_or(0, |losses| losses.sum(clock::wall())),
             reported: totals.reported,
             last_status: health.last_status,
             last_error: health.last_error.clone(),

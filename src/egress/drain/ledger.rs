@@ -65,6 +65,13 @@ pub(crate) struct Totals {
     pub(crate) reported: u64,
 }
 
+impl Totals {
+    /// Messages that the destination will never get.
+    pub(crate) const fn lost(&self) -> u64 {
+        self.lapped.saturating_add(self.refused)
+    }
+}
+
 /// Counts of one batch that matter when it ends.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Counts {

@@ -15,6 +15,7 @@ mod attempt;
 mod batch;
 mod flush;
 mod health;
+mod hours;
 mod http;
 mod ledger;
 mod machine;
@@ -97,6 +98,8 @@ pub struct DrainStatus {
     pub filtered: u64,
     /// Messages lost, by reason: `lapped`, `refused`.
     pub lost: BTreeMap<&'static str, u64>,
+    /// Messages lost in the last 24 hours, or since the router started.
+    pub lost_last_day: u64,
     /// Of the lost ones, those that the destination was told of.
     pub reported: u64,
     /// Status of the last answer.

@@ -10,6 +10,7 @@ use crate::filter::Filter;
 use crate::filter::FilterError;
 use crate::id::{DrainId, DrainToken};
 use crate::limits::ANSWER_SAID_BYTES_MAX;
+use crate::net::certificate::NotAfter;
 use crate::net::link::Destination;
 use crate::net::trust::Trust;
 use crate::otlp::export::{Exporter, grouped};
@@ -51,6 +52,8 @@ pub(crate) struct Plan {
     /// `None`: it wants everything, as most do; theirs is to cost little.
     filter: Option<Box<Filter>>,
     shape: Shape,
+    /// When the certificate ends that the destination last showed.
+    pub(crate) not_after: NotAfter,
 }
 
 impl Plan {
@@ -89,6 +92,7 @@ impl Plan {
             url,
             options,
             shape,
+            not_after: NotAfter::default(),
         }))
     }
 
@@ -203,6 +207,7 @@ impl Plan {
             rules: settings.deny_rules(),
             trust: self.url.scheme().has_tls().then(|| self.trust()),
             connect_timeout: settings.connect_timeout,
+            not_after: Some(&self.not_after),
         }
     }
 

@@ -10,6 +10,7 @@ use tracing::{error, warn};
 
 use crate::channel::{Channel, Progress};
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::egress::drain::health::Board;
 use crate::egress::drain::machine::Machine;
 use crate::egress::drain::orders::Orders;
@@ -94,6 +95,13 @@ impl Drains {
     pub fn status(&self, id: DrainId) -> Option<DrainStatus> {
         let drain = self.lock().get(&id)?.clone();
         Some(drain.board.status(&drain.channel))
+    }
+
+    /// When the certificate ends that a drain's destination last showed, if it has shown one.
+    #[must_use]
+    pub fn not_after(&self, id: DrainId) -> Option<UnixMicros> {
+        let drain = self.lock().get(&id)?.clone();
+        drain.orders.plan().not_after.time()
     }
 
     /// Sets the gauges: drains by state, and how far behind all are together.

@@ -259,5 +259,6 @@ fn destination(settings: &ShipSettings) -> Destination<'_> {
         rules: DenyRules::default(),
         trust: settings.url.scheme().has_tls().then_some(trust),
         connect_timeout: settings.timeout,
+        not_after: None,
     }
 }
