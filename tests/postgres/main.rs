@@ -14,3 +14,4 @@ mod faults;
 mod logs;
 mod metrics;
 mod readme;
+mod syslog;

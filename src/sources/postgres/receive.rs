@@ -9,6 +9,8 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use tokio::net::UdpSocket;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
 use tracing::warn;
 
 use crate::clock;
@@ -100,6 +102,10 @@ pub async fn receive(
 ) {
     let mut assembler = Assembler::new(name);
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    // Ticks whether or not datagrams come: those of busy processes must not hold back the last
+    // event of one that rests.
+    let mut ticks = interval(QUIET);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let waits = assembler.is_waiting();
         let ended = tokio::select! {
@@ -115,7 +121,7 @@ pub async fn receive(
                     Vec::new()
                 }
             },
-            () = tokio::time::sleep(QUIET), if waits => assembler.quiet(clock::now()),
+            _ = ticks.tick(), if waits => assembler.quiet(clock::now()),
         };
         for event in ended {
             outlet.offer(event);
