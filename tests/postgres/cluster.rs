@@ -232,6 +232,15 @@ impl Cluster {
         )
     }
 
+    /// The URL of the Unix socket that the server listens at, for a database called postgres.
+    pub(crate) fn socket_url(&self, user: &str, password: &str) -> String {
+        let folder = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        format!(
+            "postgres://{user}:{password}@{folder}:{}/postgres",
+            self.port
+        )
+    }
+
     /// A connection.
     pub(crate) async fn client(&self, database: &str) -> tokio_postgres::Client {
         let url = format!("{}?application_name=test", self.url(database));

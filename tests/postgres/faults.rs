@@ -105,6 +105,13 @@ async fn tls_is_used_and_certificates_are_verified_where_it_is_asked() {
     has_samples(&router, "trusting").await;
     program.done().await;
 
+    // A Unix socket has no TLS, whatever is asked.
+    let token = router.channel("local").await;
+    let local = format!("{}?sslmode=require", cluster.socket_url("logboom", "leise"));
+    let program = Reporter::start("postgres", &router, &token, &local, &flags);
+    has_samples(&router, "local").await;
+    program.done().await;
+
     let token = router.channel("strict").await;
     let strict = format!("{url}?sslmode=verify-full");
     let mut program = Reporter::start("postgres", &router, &token, &strict, &flags);
