@@ -236,17 +236,20 @@ fn modified(told: &fs::Metadata) -> i128 {
     i128::from(told.mtime()) * 1_000_000_000 + i128::from(told.mtime_nsec())
 }
 
-/// Where to go on. A file that has become shorter was begun anew; one that is gone was read, or lost:
+/// Where to go on. The file of the place may have been begun anew: it is shorter, or others were
+/// written between the place and its end, and those come first. One that is gone was read, or lost:
 /// the next is the oldest that is newer.
 fn at<'f>(files: &'f [Found], place: &Place) -> (Option<&'f Found>, u64) {
+    let is_newer = |file: &&Found| place.modified < file.modified;
+    let newer = files.iter().find(is_newer);
     let same = files.iter().find(|file| file.inode == place.inode);
-    match same {
-        Some(file) if place.offset <= file.bytes => (Some(file), place.offset),
-        Some(file) => (Some(file), 0),
-        None => {
-            let newer = files.iter().find(|file| place.modified < file.modified);
-            (newer, 0)
-        }
+    let Some(same) = same else {
+        return (newer, 0);
+    };
+    match newer.filter(|_| is_newer(&same)) {
+        Some(newer) if newer.inode != same.inode => (Some(newer), 0),
+        _ if same.bytes < place.offset => (Some(same), 0),
+        _ => (Some(same), place.offset),
     }
 }
 
@@ -348,6 +351,25 @@ mod tests {
         assert_eq!(all(&mut empty), "");
         append(&b, "4\n");
         assert_eq!(all(&mut empty), "|4\n");
+    }
+
+    #[test]
+    fn files_whose_names_came_round_are_read_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let [monday, tuesday] = ["mon.log", "tue.log"].map(|name| folder.path().join(name));
+        let follow = |start| Follower::new(folder.path().to_owned(), "log", start);
+        append(&monday, "1\n");
+        touch(&monday, 10);
+        let mut first = follow(Start::Oldest);
+        assert_eq!(all(&mut first), "|1\n");
+        let place = first.place(0).unwrap();
+        append(&tuesday, "2\n");
+        touch(&tuesday, 20);
+        // A week later: emptied, and longer than it was.
+        File::create(&monday).unwrap();
+        append(&monday, "3\n4\n");
+        touch(&monday, 30);
+        assert_eq!(all(&mut follow(Start::At(place))), "|2\n|3\n4\n");
     }
 
     #[test]
