@@ -152,20 +152,20 @@ async fn every_format_says_what_the_servers_own_syslog_says() {
 }
 
 /// Counts events whose message is `mark N`; they must be there once each, in order.
-async fn marks(router: &Router, channel: &str) -> Vec<u32> {
+pub(crate) async fn marks(router: &Router, channel: &str) -> Vec<u32> {
     let mark = Regex::new(r"LOG:  mark (\d+)$").unwrap();
     let history = router.history(channel, 10_000).await;
     let found = history.iter().filter_map(|line| mark.captures(line));
     found.map(|found| found[1].parse().unwrap()).collect()
 }
 
-async fn make_mark(cluster: &Cluster, number: u32) {
+pub(crate) async fn make_mark(cluster: &Cluster, number: u32) {
     cluster
         .execute(&format!("do $$ begin raise log 'mark {number}'; end $$"))
         .await;
 }
 
-async fn marks_until(router: &Router, channel: &str, last: u32) {
+pub(crate) async fn marks_until(router: &Router, channel: &str, last: u32) {
     until_async("the marks", async || {
         marks(router, channel).await.last() == Some(&last)
     })

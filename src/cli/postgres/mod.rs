@@ -248,6 +248,7 @@ impl Postgres {
             directory,
             reader,
             settings: String::new(),
+            is_late: false,
         }))
     }
 

@@ -57,6 +57,9 @@ pub enum Start {
     End,
     /// At the oldest file's start.
     Oldest,
+    /// At the start of the oldest file that was written to then, in nanoseconds since 1970, or later;
+    /// at the end of what is there if none was.
+    Since(i128),
     /// Where an earlier run got to.
     At(Place),
 }
@@ -143,17 +146,20 @@ impl Follower {
 
     fn begin(&mut self) -> Result<Step, (PathBuf, io::Error)> {
         let files = self.list()?;
+        let last = files.last();
+        let end = (last, last.map_or(0, |file| file.bytes));
         let (next, offset) = match &self.start {
             Start::Oldest => (files.first(), 0),
-            Start::End => {
-                let last = files.last();
-                (last, last.map_or(0, |file| file.bytes))
+            Start::End => end,
+            Start::Since(then) => {
+                let newer = files.iter().find(|file| *then <= file.modified);
+                newer.map_or(end, |file| (Some(file), 0))
             }
             Start::At(place) => at(&files, place),
         };
         let Some(next) = next.cloned() else {
             // Whatever comes is new.
-            if !matches!(self.start, Start::At(_)) {
+            if matches!(self.start, Start::End) {
                 self.start = Start::Oldest;
             }
             return Ok(Step::Quiet);
@@ -351,6 +357,27 @@ mod tests {
         assert_eq!(all(&mut empty), "");
         append(&b, "4\n");
         assert_eq!(all(&mut empty), "|4\n");
+    }
+
+    #[test]
+    fn files_since_then_are_read_and_older_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a.log", "b.log", "c.log"].map(|name| folder.path().join(name));
+        append(&a, "1\n");
+        touch(&a, 10);
+        let since = Start::Since(20_000_000_000);
+        let follow = || Follower::new(folder.path().to_owned(), "log", since.clone());
+        let mut older = follow();
+        assert_eq!(all(&mut older), "|");
+        append(&a, "more\n");
+        touch(&a, 11);
+        assert_eq!(all(&mut older), "more\n");
+        append(&b, "2\n");
+        touch(&b, 20);
+        append(&c, "3\n");
+        touch(&c, 30);
+        assert_eq!(all(&mut follow()), "|2\n|3\n");
+        assert_eq!(all(&mut older), "|2\n|3\n");
     }
 
     #[test]

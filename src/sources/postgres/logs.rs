@@ -1,6 +1,5 @@
 //! Follows a server's log files: bytes to events, and events to the shipper.
 
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tracing::debug;
 use tracing::warn;
 
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::limits::POSTGRES_EVENT_BYTES_MAX;
 use crate::shutdown::Shutdown;
 use crate::sources::outlet::Outlet;
@@ -19,6 +19,8 @@ use crate::sources::postgres::follow::Follower;
 use crate::sources::postgres::follow::Place;
 use crate::sources::postgres::follow::Start;
 use crate::sources::postgres::follow::Step;
+use crate::sources::postgres::overlap::Overlap;
+use crate::sources::postgres::overlap::Sent;
 use crate::sources::postgres::reader::Found;
 use crate::sources::postgres::reader::Reader;
 use crate::sources::teller::Teller;
@@ -32,6 +34,15 @@ pub struct LogFiles {
     pub reader: Reader,
     /// The settings that all this comes from: the same ones mean the same files.
     pub settings: String,
+    /// Whether the server could not be asked at first: what it wrote meanwhile is new.
+    pub is_late: bool,
+}
+
+impl LogFiles {
+    /// Whether the others are the same files, though they may be read in another way.
+    fn are_where(&self, others: &Self) -> bool {
+        self.directory == others.directory && self.reader.extension() == others.reader.extension()
+    }
 }
 
 /// How far a folder's files were read.
@@ -53,11 +64,15 @@ pub struct Begin {
 }
 
 impl Begin {
-    /// In `directory`.
-    fn at(&self, directory: &Path) -> Start {
-        match &self.position {
-            Some(position) if position.directory == directory => Start::At(position.place.clone()),
-            _ => self.otherwise.clone(),
+    /// In files that are known only now, since `started`.
+    fn at(&self, files: &LogFiles, started: UnixMicros) -> Start {
+        match (&self.position, &self.otherwise) {
+            (Some(Position { directory, place }), _) if *directory == files.directory => {
+                Start::At(place.clone())
+            }
+            (Some(position), _) => Start::Since(position.place.modified),
+            (None, Start::End) if files.is_late => Start::Since(nanos(started)),
+            (None, otherwise) => otherwise.clone(),
         }
     }
 }
@@ -70,8 +85,10 @@ pub async fn follow(
     outlet: Outlet<Position>,
     shutdown: Shutdown,
 ) {
+    let started = clock::wall();
     let mut namer = Namer::new(name);
-    let mut begin = begin;
+    let mut sent = Sent::default();
+    let mut last: Option<(LogFiles, Place)> = None;
     loop {
         let Some(now) = files.borrow_and_update().clone() else {
             tokio::select! {
@@ -83,14 +100,21 @@ pub async fn follow(
                 },
             }
         };
+        let start = match &last {
+            Some((files, place)) if files.are_where(&now) => Start::At(place.clone()),
+            Some((_, place)) => Start::Since(place.modified),
+            None => begin.at(&now, started),
+        };
+        let overlap = match start {
+            Start::Since(nanos) => Overlap::new(&sent, micros(nanos)),
+            _ => Overlap::default(),
+        };
         let mut following = Following {
-            follower: Follower::new(
-                now.directory.clone(),
-                now.reader.extension(),
-                begin.at(&now.directory),
-            ),
+            follower: Follower::new(now.directory.clone(), now.reader.extension(), start),
             files: now,
             namer: &mut namer,
+            sent: &mut sent,
+            overlap,
             outlet: &outlet,
             teller: Teller::new("log files"),
             buffer: Vec::new(),
@@ -101,14 +125,25 @@ pub async fn follow(
         if shutdown.is_requested() {
             return;
         }
-        begin.position = following.position(0).or(begin.position);
+        let place = following.follower.place(following.buffer.len());
+        last = place.map(|place| (following.files, place)).or(last);
     }
+}
+
+const fn nanos(time: UnixMicros) -> i128 {
+    time.value() as i128 * 1_000
+}
+
+fn micros(nanos: i128) -> UnixMicros {
+    UnixMicros::new(u64::try_from(nanos / 1_000).unwrap_or_default())
 }
 
 struct Following<'a> {
     files: LogFiles,
     follower: Follower,
     namer: &'a mut Namer,
+    sent: &'a mut Sent,
+    overlap: Overlap,
     outlet: &'a Outlet<Position>,
     teller: Teller,
     /// Read, but no event yet.
@@ -120,9 +155,18 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    /// Until the group is asked to stop, or other files are to be followed.
+    /// Until the group is asked to stop, or other files are to be followed. These are read to their
+    /// end first; the same ones are not, since what comes is to be read in another way.
     async fn run(&mut self, files: &watch::Receiver<Option<LogFiles>>, shutdown: &Shutdown) {
-        while !shutdown.is_requested() && !files.has_changed().unwrap_or(false) {
+        let mut is_last = false;
+        while !shutdown.is_requested() {
+            if files.has_changed().unwrap_or(false) {
+                let next = files.borrow().clone();
+                is_last = next.is_some_and(|next| !next.are_where(&self.files));
+                if !is_last {
+                    break;
+                }
+            }
             let Some(step) = self.step().await else {
                 return;
             };
@@ -141,30 +185,41 @@ impl Following<'_> {
                         self.outlet.mark(position).await;
                     }
                 }
+                Ok(Step::Quiet) | Err(_) if is_last => break,
                 Ok(Step::Quiet) => {
-                    self.quiet_count += 1;
-                    if self.follower.place(0).is_none() {
-                        self.teller.fault(&format_args!(
-                            "no file named *.{} in {} yet",
-                            self.files.reader.extension(),
-                            self.files.directory.display()
-                        ));
-                    }
-                    // The first may come in the middle of an event: it is written line by line.
-                    self.send_events(2 <= self.quiet_count).await;
+                    self.quiet().await;
                     wait(POLL, shutdown).await;
                 }
                 Err((path, error)) => {
                     self.teller.fault(&format_args!(
                         "cannot read {}: {error}; this must run on the server's machine, as a user \
-                         that may read its log (group postgres, and log_file_mode = 0640 there)",
+                         that may read its log: the server's own (postgres), or one of its group \
+                         where log_directory is a folder that the group may enter",
                         path.display()
                     ));
                     wait(RETRY, shutdown).await;
                 }
             }
         }
-        self.send_events(true).await;
+        if is_last {
+            self.end_file().await;
+        } else {
+            self.send_events(true).await;
+        }
+    }
+
+    /// A look has brought nothing.
+    async fn quiet(&mut self) {
+        self.quiet_count += 1;
+        if self.follower.place(0).is_none() {
+            self.teller.fault(&format_args!(
+                "no file named *.{} in {} yet",
+                self.files.reader.extension(),
+                self.files.directory.display()
+            ));
+        }
+        // The first may come in the middle of an event: it is written line by line.
+        self.send_events(2 <= self.quiet_count).await;
     }
 
     /// One step, on a thread that may block; none if the thread is no more.
@@ -200,8 +255,12 @@ impl Following<'_> {
             };
             used += bytes;
             let event = match found {
-                Found::Event(entry) => self.namer.event(&entry, clock::wall()),
-                Found::Foreign(line) if line.is_empty() => continue,
+                Found::Event(entry) if self.overlap.is_old(&entry) => continue,
+                Found::Event(entry) => {
+                    self.sent.add(&entry);
+                    self.namer.event(&entry, clock::wall())
+                }
+                Found::Foreign(line) if line.is_empty() || self.overlap.goes_on() => continue,
                 Found::Foreign(line) => self.namer.foreign(&line, clock::wall()),
                 Found::Unreadable => {
                     warn!(bytes, "skipped what is no event of the log's format");

@@ -60,6 +60,7 @@ pub async fn watch(settings: WatchSettings, outlet: Outlet<Position>, shutdown: 
         leader: None,
         follower_lag: Teller::new("follower lag"),
         is_monitor: true,
+        is_late: false,
     };
     tokio::select! {
         () = shutdown.requested() => {}
@@ -79,6 +80,8 @@ struct Watcher {
     leader: Option<((String, u16), Client)>,
     follower_lag: Teller,
     is_monitor: bool,
+    /// Whether anything has failed: what the log says since the start was not read then.
+    is_late: bool,
 }
 
 impl Watcher {
@@ -86,6 +89,7 @@ impl Watcher {
         let mut failures = 0;
         loop {
             if let Err(fault) = self.session(&mut failures).await {
+                self.is_late = true;
                 self.server.fault(&fault);
             }
             failures += 1;
@@ -180,6 +184,10 @@ impl Watcher {
         };
         match told.files(&self.settings.url) {
             Ok(found) => {
+                let found = LogFiles {
+                    is_late: self.is_late,
+                    ..found
+                };
                 self.logs.works();
                 files.send_if_modified(|known| {
                     let is_new = known
@@ -191,7 +199,10 @@ impl Watcher {
                     is_new
                 });
             }
-            Err(fault) => self.logs.fault(&fault),
+            Err(fault) => {
+                self.is_late = true;
+                self.logs.fault(&fault);
+            }
         }
     }
 }
@@ -257,6 +268,7 @@ impl LogSettings {
             directory: data.unwrap_or_default().join(&self.directory),
             reader,
             settings: format!("{self:?}"),
+            is_late: false,
         })
     }
 }

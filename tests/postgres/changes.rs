@@ -1,0 +1,71 @@
+//! What changes while the program runs, or before the server is there: nothing is lost, nothing that
+//! was sent comes again.
+
+use crate::cluster::Cluster;
+use crate::logs::make_mark;
+use crate::logs::marks_until;
+use crate::support::Router;
+use crate::support::reporter::Reporter;
+
+const OFTEN: &[&str] = &["--no-metrics", "--interval", "200ms"];
+
+async fn set(cluster: &Cluster, setting: &str) {
+    cluster
+        .execute(&format!("alter system set {setting}"))
+        .await;
+    cluster.execute("select pg_reload_conf()").await;
+}
+
+#[tokio::test]
+async fn other_files_are_read_from_where_the_ones_before_ended() {
+    let logs = "logging_collector = on\nlog_destination = 'stderr,csvlog,jsonlog'";
+    let cluster = Cluster::start(logs).await;
+    let url = cluster.monitor().await;
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    make_mark(&cluster, 99).await;
+    let mut program = Reporter::start("postgres", &router, &token, &url, OFTEN);
+    program.says("reading another file").await;
+    make_mark(&cluster, 1).await;
+    make_mark(&cluster, 2).await;
+    marks_until(&router, "shop", 2).await;
+    // What was read is also in the files of the other format, and more that is older.
+    set(&cluster, "log_destination = 'stderr,csvlog'").await;
+    make_mark(&cluster, 3).await;
+    program.says("reading another file").await;
+    make_mark(&cluster, 4).await;
+    marks_until(&router, "shop", 4).await;
+    // What is written there before anybody looks is new.
+    set(&cluster, "log_directory = 'other'").await;
+    make_mark(&cluster, 5).await;
+    make_mark(&cluster, 6).await;
+    marks_until(&router, "shop", 6).await;
+    set(&cluster, "log_destination = 'stderr'").await;
+    make_mark(&cluster, 7).await;
+    make_mark(&cluster, 8).await;
+    marks_until(&router, "shop", 8).await;
+    program.done().await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_before_it_can_be_asked_is_read() {
+    let logs = "logging_collector = on\nlog_destination = jsonlog";
+    let mut cluster = Cluster::start(logs).await;
+    let url = cluster.monitor().await;
+    make_mark(&cluster, 99).await;
+    cluster.down();
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    let mut program = Reporter::start("postgres", &router, &token, &url, OFTEN);
+    program.says("not working").await;
+    cluster.up().await;
+    make_mark(&cluster, 1).await;
+    make_mark(&cluster, 2).await;
+    marks_until(&router, "shop", 2).await;
+    let history = router.history("shop", 10_000).await;
+    let starts = history
+        .iter()
+        .filter(|line| line.contains("starting PostgreSQL"));
+    assert_eq!(starts.count(), 1, "{history:#?}");
+    program.done().await;
+}
