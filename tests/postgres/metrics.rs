@@ -237,7 +237,7 @@ async fn a_standby_says_how_far_it_is_behind() {
     let router = Router::start().await;
     let token = router.channel("shop").await;
     let flags = ["--interval", "200ms", "--no-logs"];
-    let program = Reporter::start("postgres", &router, &token, &url, &flags);
+    let mut program = Reporter::start("postgres", &router, &token, &url, &flags);
     samples_until(&router, "shop", &[("follower-lag-commits", "0")]).await;
     standby.execute("select pg_wal_replay_pause()").await;
     until_async("the pause", async || {
@@ -250,6 +250,26 @@ async fn a_standby_says_how_far_it_is_behind() {
     }
     samples_until(&router, "shop", &[("follower-lag-commits", "3")]).await;
     standby.execute("select pg_wal_replay_resume()").await;
+    samples_until(&router, "shop", &[("follower-lag-commits", "0")]).await;
+
+    // It hangs: what asks it anew gets no answer.
+    let last = leader.client("postgres").await;
+    leader.signal("STOP");
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'logboom'";
+    last.batch_execute(end).await.unwrap();
+    let place = format!("127.0.0.1:{} does not answer within 2 s", leader.port());
+    let said = program.says("follower lag").await;
+    let said = if said.contains(&place) {
+        said
+    } else {
+        program.says(&place).await
+    };
+    assert!(said.contains("what=\"follower lag\""), "{said}");
+    let lines = async || router.history("shop", 10_000).await.len();
+    let before = lines().await;
+    until_async("samples all the same", async || before < lines().await).await;
+    leader.signal("CONT");
+    program.says("working again\" what=\"follower lag\"").await;
     samples_until(&router, "shop", &[("follower-lag-commits", "0")]).await;
     drop(leader);
     until_async("a line without it", async || {

@@ -126,7 +126,7 @@ impl Watcher {
         }
         let mut readings = Readings::ask(client).await.map_err(failed)?;
         self.tell_rights(&readings);
-        readings.lag_commits = self.lag(&readings).await;
+        readings.lag_commits = self.lag_in_time(&readings).await;
         let (name, addon) = (&self.settings.name, &self.settings.addon);
         let line = readings.line(name, addon, &mut self.disk);
         let event = Event {
@@ -152,6 +152,21 @@ impl Watcher {
             warn!(%fault, "some samples are left out");
         }
         self.is_monitor = readings.is_monitor;
+    }
+
+    /// `lag`, unless the leader hangs: that is no fault of the standby's, and its samples go on.
+    async fn lag_in_time(&mut self, readings: &Readings) -> Option<i64> {
+        if let Ok(lag) = timeout(LEADER_TIMEOUT, self.lag(readings)).await {
+            return lag;
+        }
+        // What is asked there next would wait behind this.
+        self.leader = None;
+        let (host, port) = readings.leader.as_ref()?;
+        self.follower_lag.fault(&Fault::TimedOut {
+            place: self.settings.url.at(host, *port).place(),
+            timeout: LEADER_TIMEOUT,
+        });
+        None
     }
 
     /// By how many transactions a standby is behind: the leader is asked as the same user.
@@ -272,6 +287,9 @@ impl LogSettings {
         })
     }
 }
+
+/// How long a standby's leader may take: much less than what the standby may take with it.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Settings that a role may not see are not in the view.
 const QUERY: &str = "SELECT \
