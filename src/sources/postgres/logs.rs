@@ -118,7 +118,7 @@ pub async fn follow(
             outlet: &outlet,
             teller: Teller::new("log files"),
             buffer: Vec::new(),
-            is_skipping: false,
+            skipping: Skipping::No,
             quiet_count: 0,
         };
         following.run(&files, &shutdown).await;
@@ -148,10 +148,20 @@ struct Following<'a> {
     teller: Teller,
     /// Read, but no event yet.
     buffer: Vec<u8>,
-    /// Whether what comes up to the next newline is the rest of something too long.
-    is_skipping: bool,
+    skipping: Skipping,
     /// Looks in a row that brought nothing.
     quiet_count: u32,
+}
+
+/// What is skipped of something too long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Skipping {
+    /// Nothing.
+    No,
+    /// The rest of a line, and what comes behind it.
+    Line,
+    /// Lines, up to one that an event begins with.
+    Event,
 }
 
 impl Following<'_> {
@@ -236,17 +246,45 @@ impl Following<'_> {
     }
 
     fn take(&mut self, mut bytes: &[u8]) {
-        if self.is_skipping {
+        if self.skipping == Skipping::Line {
             let Some(newline) = memchr::memchr(b'\n', bytes) else {
                 return;
             };
-            self.is_skipping = false;
+            self.skipping = Skipping::Event;
             bytes = bytes.get(newline + 1..).unwrap_or_default();
         }
         self.buffer.extend_from_slice(bytes);
+        if self.skipping == Skipping::Event {
+            self.skip();
+        }
+    }
+
+    /// Skips what goes on with an event that was too long, as far as it has come.
+    fn skip(&mut self) {
+        let mut used = 0;
+        loop {
+            let rest = self.buffer.get(used..).unwrap_or_default();
+            let Some(newline) = memchr::memchr(b'\n', rest) else {
+                break;
+            };
+            let line = rest.get(..=newline).unwrap_or_default();
+            if self.files.reader.begins(line) {
+                self.skipping = Skipping::No;
+                break;
+            }
+            used += line.len();
+        }
+        self.buffer.drain(..used);
+        if self.skipping == Skipping::Event && POSTGRES_EVENT_BYTES_MAX < self.buffer.len() {
+            self.buffer.clear();
+            self.skipping = Skipping::Line;
+        }
     }
 
     async fn send_events(&mut self, is_quiet: bool) {
+        if self.skipping != Skipping::No {
+            return;
+        }
         let mut used = 0;
         loop {
             let rest = self.buffer.get(used..).unwrap_or_default();
@@ -263,7 +301,11 @@ impl Following<'_> {
                 Found::Foreign(line) if line.is_empty() || self.overlap.goes_on() => continue,
                 Found::Foreign(line) => self.namer.foreign(&line, clock::wall()),
                 Found::Unreadable => {
-                    warn!(bytes, "skipped what is no event of the log's format");
+                    warn!(
+                        bytes,
+                        "skipped what is no event of the log's format; where messages are not in \
+                         English, set lc_messages = C there, or log_destination = jsonlog"
+                    );
                     self.outlet.drop_lines(1);
                     continue;
                 }
@@ -278,23 +320,25 @@ impl Following<'_> {
                 "skipped an event that is too long"
             );
             self.outlet.drop_lines(1);
-            self.buffer.clear();
-            self.is_skipping = true;
+            // It begins here: its first line must not be taken for another's.
+            let bytes = std::mem::take(&mut self.buffer);
+            self.skipping = Skipping::Line;
+            self.take(&bytes);
         }
     }
 
     /// What was kept gets no end any more.
     async fn end_file(&mut self) {
         self.send_events(true).await;
-        if !self.buffer.is_empty() {
+        if !self.buffer.is_empty() && self.skipping == Skipping::No {
             warn!(
                 bytes = self.buffer.len(),
                 "skipped a torn event at a file's end"
             );
             self.outlet.drop_lines(1);
-            self.buffer.clear();
         }
-        self.is_skipping = false;
+        self.buffer.clear();
+        self.skipping = Skipping::No;
         self.quiet_count = 0;
     }
 
