@@ -14,6 +14,8 @@ use crate::filter::condition::Pattern;
 use crate::filter::condition::Wanted;
 use crate::filter::error::FilterError;
 use crate::filter::error::FilterErrorReason as Reason;
+use crate::filter::operator::Operator;
+use crate::filter::operator::operator;
 use crate::limits::FILTER_BYTES_MAX;
 use crate::limits::FILTER_CONDITIONS_MAX;
 use crate::limits::FILTER_DEPTH_MAX;
@@ -71,25 +73,6 @@ struct Parser<'e> {
     regex_count: usize,
     fields: Vec<FieldCondition>,
 }
-
-/// What can stand between a name and a value.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Operator {
-    Fits,
-    Is,
-    Compares(Comparison),
-}
-
-/// Longer ones first.
-const OPERATORS: [(&str, Operator); 7] = [
-    (">=", Operator::Compares(Comparison::GreaterOrEqual)),
-    ("<=", Operator::Compares(Comparison::LessOrEqual)),
-    ("!=", Operator::Compares(Comparison::NotEqual)),
-    (">", Operator::Compares(Comparison::Greater)),
-    ("<", Operator::Compares(Comparison::Less)),
-    ("=", Operator::Is),
-    (":", Operator::Fits),
-];
 
 impl<'e> Parser<'e> {
     fn whole_expression(&mut self) -> Result<Expression, Fault> {
@@ -377,17 +360,6 @@ fn cost(expression: &Expression) -> u8 {
 /// The expression is UTF-8, and so is what escapes in it stand for.
 fn text_pattern(text: &[u8]) -> String {
     regex::escape(&String::from_utf8_lossy(text))
-}
-
-/// The name, the first operator in `word`, and that as written.
-fn operator(word: &str) -> Option<(&str, Operator, &'static str)> {
-    word.char_indices().find_map(|(index, _)| {
-        let (name, behind) = word.split_at_checked(index)?;
-        let (sign, operator) = OPERATORS
-            .iter()
-            .find(|(sign, _)| behind.starts_with(sign))?;
-        Some((name, *operator, *sign))
-    })
 }
 
 /// Where the `mark` is that closes the one in front. A backslash keeps one from it.
