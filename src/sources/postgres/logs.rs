@@ -21,6 +21,7 @@ use crate::sources::postgres::follow::Start;
 use crate::sources::postgres::follow::Step;
 use crate::sources::postgres::overlap::Overlap;
 use crate::sources::postgres::overlap::Sent;
+use crate::sources::postgres::prefix::HEROKU;
 use crate::sources::postgres::reader::Found;
 use crate::sources::postgres::reader::Reader;
 use crate::sources::teller::Teller;
@@ -100,6 +101,11 @@ pub async fn follow(
                 },
             }
         };
+        if let Reader::Stderr(prefix) = &now.reader
+            && !prefix.has_state()
+        {
+            warn_of_prefix();
+        }
         let start = match &last {
             Some((files, place)) if files.are_where(&now) => Start::At(place.clone()),
             Some((_, place)) => Start::Since(place.modified),
@@ -128,6 +134,15 @@ pub async fn follow(
         let place = following.follower.place(following.buffer.len());
         last = place.map(|place| (following.files, place)).or(last);
     }
+}
+
+/// Tells that messages will lack what readers of Heroku's look for.
+pub(crate) fn warn_of_prefix() {
+    warn!(
+        wanted = HEROKU,
+        "messages are not as Heroku's: log_line_prefix lacks %e; set it as wanted, or \
+         log_destination = jsonlog"
+    );
 }
 
 const fn nanos(time: UnixMicros) -> i128 {
