@@ -230,6 +230,8 @@ struct LogSettings {
     destination: String,
     collector: bool,
     prefix: String,
+    /// What files are called; unknown to who may not see it.
+    filename: Option<String>,
 }
 
 impl LogSettings {
@@ -241,6 +243,7 @@ impl LogSettings {
             destination: row.try_get(2)?,
             collector: row.try_get(3)?,
             prefix: row.try_get(4)?,
+            filename: row.try_get(5)?,
         })
     }
 
@@ -259,6 +262,10 @@ impl LogSettings {
         } else if writes("csvlog") {
             Reader::Csv
         } else if writes("stderr") {
+            // Those of the other formats end in their names whatever this says.
+            if let Some(filename) = self.filename.clone().filter(|name| !name.ends_with(".log")) {
+                return Err(Fault::FileName { place, filename });
+            }
             match Prefix::parse(&self.prefix) {
                 Ok(prefix) => Reader::Stderr(prefix),
                 Err(error) => return Err(Fault::Prefix { place, error }),
@@ -297,7 +304,8 @@ const QUERY: &str = "SELECT \
     (SELECT setting FROM pg_settings WHERE name = 'log_directory'), \
     current_setting('log_destination'), \
     current_setting('logging_collector')::bool, \
-    current_setting('log_line_prefix')";
+    current_setting('log_line_prefix'), \
+    (SELECT setting FROM pg_settings WHERE name = 'log_filename')";
 
 #[cfg(test)]
 mod tests {
@@ -312,6 +320,7 @@ mod tests {
             destination: "stderr, csvlog,jsonlog".to_owned(),
             collector: true,
             prefix: "%m [%p] ".to_owned(),
+            filename: Some("postgresql-%a.log".to_owned()),
         };
         let check = |settings: LogSettings, expected: Result<(&str, &str), &str>| {
             let found = settings.files(&url);
@@ -337,6 +346,14 @@ mod tests {
         let mut other = with("stderr");
         other.prefix = "%m ".to_owned();
         check(other, Err("log_line_prefix on h:5432 cannot be read"));
+        for (destination, expected) in [
+            ("stderr", Err("log_filename on h:5432 is \"pg-%a\"")),
+            ("csvlog", Ok(("/data/log", "csv"))),
+        ] {
+            let mut other = with(destination);
+            other.filename = Some("pg-%a".to_owned());
+            check(other, expected);
+        }
         let mut other = with("stderr");
         other.collector = false;
         check(other, Err("logging_collector is off"));
