@@ -330,6 +330,10 @@ pub const MACHINE_PROCESSES_MAX: usize = 10_000;
 /// longest statements are bulk inserts; what is longer is skipped and told.
 pub const POSTGRES_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Events of a Postgres log that are known again in other files: those of the moments in which the
+/// files are written side by side.
+pub const POSTGRES_EVENTS_KNOWN_MAX: usize = 1_024;
+
 /// Processes of whose events over syslog more lines may come: each has one at most.
 pub const POSTGRES_EVENTS_OPEN_MAX: usize = 1_024;
 

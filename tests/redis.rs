@@ -263,6 +263,107 @@ async fn slow_commands_come_once_each_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_server_without_slowlog_gives_samples_over_one_connection() {
+    let server = Server::start(&["--rename-command", "SLOWLOG", ""]);
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    let mut reporter = Reporter::start("redis", &router, &token, &server.url(), OFTEN);
+    let said = reporter.says("what=\"redis slowlog\"").await;
+    assert!(said.contains("unknown command"), "{said}");
+    assert!(
+        said.contains("--no-slowlog is for a server without"),
+        "{said}"
+    );
+    until_async("samples", async || {
+        3 <= lines(&router, "heroku-redis").await.len()
+    })
+    .await;
+    let (code, said) = reporter.stop().await;
+    assert_eq!(code, Some(0));
+    assert!(!said.contains("not working"), "{said}");
+}
+
+/// Answers `INFO` and breaks off at everything else; tells when each connection came.
+async fn answer_half(
+    listener: tokio::net::TcpListener,
+    came: tokio::sync::watch::Sender<Vec<std::time::Instant>>,
+) {
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+    loop {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        came.send_modify(|came| came.push(std::time::Instant::now()));
+        let mut command = [0; 1024];
+        assert_ne!(connection.read(&mut command).await.unwrap(), 0);
+        connection.write_all(b"$7\r\nloads:0\r\n").await.unwrap();
+        assert_ne!(connection.read(&mut command).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_off_in_the_middle_is_asked_ever_more_seldom() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    let (told, mut came) = tokio::sync::watch::channel(Vec::new());
+    tokio::spawn(answer_half(listener, told));
+    let reporter = Reporter::start("redis", &router, &token, &url, OFTEN);
+    let came = came.wait_for(|came| came.len() == 4).await.unwrap().clone();
+    // The first pause is at most half a second, the third is at least one.
+    let third = came[3].duration_since(came[2]);
+    assert!(std::time::Duration::from_millis(900) < third, "{third:?}");
+    reporter.done().await;
+}
+
+#[tokio::test]
+async fn another_server_behind_the_same_address_is_not_taken_for_a_restart() {
+    let servers = [Server::start(&[]), Server::start(&[])];
+    for _ in 0..3 {
+        servers[1].ask(&["DEBUG", "SLEEP", "0.03"]).await;
+    }
+    let uptime = async || servers[1].info("uptime_in_seconds").await;
+    until_async("an age", async || {
+        3 <= uptime().await.parse::<u32>().unwrap()
+    })
+    .await;
+    let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", address.local_addr().unwrap());
+    let (target, targets) = tokio::sync::watch::channel(servers[0].port);
+    tokio::spawn(forward(address, targets));
+    let router = Router::start().await;
+    let token = router.channel("shop").await;
+    let mut reporter = Reporter::start("redis", &router, &token, &url, OFTEN);
+    reporter.says("what=\"redis slowlog\"").await;
+    target.send_replace(servers[1].port);
+    reporter.says("another server answers now").await;
+    servers[1].ask(&["DEBUG", "SLEEP", "0.031"]).await;
+    until_async("a slow command", async || {
+        !lines(&router, "redis").await.is_empty()
+    })
+    .await;
+    let found = lines(&router, "redis").await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("0.031"), "{found:?}");
+    reporter.done().await;
+}
+
+/// Leads connections to the port that `target` names; ends them when that changes.
+async fn forward(address: tokio::net::TcpListener, mut target: tokio::sync::watch::Receiver<u16>) {
+    loop {
+        let (mut here, _) = address.accept().await.unwrap();
+        let port = *target.borrow_and_update();
+        let mut there = tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .unwrap();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut here, &mut there) => {}
+            _ = target.changed() => {}
+        }
+    }
+}
+
+#[tokio::test]
 async fn passwords_and_rights_that_are_wrong_are_told_and_mended() {
     let server = Server::start(&[]);
     let router = Router::start().await;

@@ -94,5 +94,5 @@ A user of its own may be as small as this:
   ACL SETUSER logboom on >PASSWORD +info +slowlog|get
 
 Example:
-  REDIS_URL=redis://logboom:PASSWORD@127.0.0.1:6379 \
-LOGS_URL=http://token:t.…@127.0.0.1:8601/logs logboom redis";
+  REDIS_URL=redis://logboom:PASSWORD@127.0.0.1:6379 \\
+    LOGS_URL=http://token:t.…@127.0.0.1:8601/logs logboom redis";

@@ -81,6 +81,23 @@ pub enum FilterErrorReason {
     /// A comparison needs a number.
     #[error("no number: only numbers can be compared, like 500, 1.5s or 10kB")]
     NotANumber,
+    /// The number's unit cannot be converted, so nothing could be compared with it.
+    #[error(
+        "no unit that can be compared; there are ns, us, ms, s, min, h, d, B, kB, MB, GB, TB and %; \
+         a number without a unit is compared with any"
+    )]
+    UnknownUnit,
+    /// Another operator follows the first.
+    #[error(
+        "two operators; write one of `:` `=` `!=` `>` `>=` `<` `<=`, and put a value that begins like \
+         one in quotes"
+    )]
+    OperatorTwice,
+    /// An address, whose scheme would be a name.
+    #[error(
+        "a value that begins with `//`; put an address in quotes, like \"https://example.com/\""
+    )]
+    Address,
     /// The operator does not go with the name.
     #[error("`{name}` can only be asked by `:`, `=` and `!=`")]
     NoOrder {

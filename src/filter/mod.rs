@@ -7,6 +7,7 @@
 
 mod condition;
 mod error;
+mod operator;
 mod parse;
 
 use crate::filter::condition::Condition;

@@ -14,6 +14,8 @@ use crate::filter::condition::Pattern;
 use crate::filter::condition::Wanted;
 use crate::filter::error::FilterError;
 use crate::filter::error::FilterErrorReason as Reason;
+use crate::filter::operator::Operator;
+use crate::filter::operator::operator;
 use crate::limits::FILTER_BYTES_MAX;
 use crate::limits::FILTER_CONDITIONS_MAX;
 use crate::limits::FILTER_DEPTH_MAX;
@@ -22,6 +24,7 @@ use crate::limits::FILTER_REGEXES_MAX;
 use crate::logfmt::escape;
 use crate::logfmt::quantity::Quantity;
 use crate::syslog::severity;
+use crate::logfmt::unit::Unit;
 
 pub(crate) fn parse(expression: &str) -> Result<Filter, FilterError> {
     let mut parser = Parser {
@@ -71,25 +74,6 @@ struct Parser<'e> {
     regex_count: usize,
     fields: Vec<FieldCondition>,
 }
-
-/// What can stand between a name and a value.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Operator {
-    Fits,
-    Is,
-    Compares(Comparison),
-}
-
-/// Longer ones first.
-const OPERATORS: [(&str, Operator); 7] = [
-    (">=", Operator::Compares(Comparison::GreaterOrEqual)),
-    ("<=", Operator::Compares(Comparison::LessOrEqual)),
-    ("!=", Operator::Compares(Comparison::NotEqual)),
-    (">", Operator::Compares(Comparison::Greater)),
-    ("<", Operator::Compares(Comparison::Less)),
-    ("=", Operator::Is),
-    (":", Operator::Fits),
-];
 
 impl<'e> Parser<'e> {
     fn whole_expression(&mut self) -> Result<Expression, Fault> {
@@ -252,6 +236,13 @@ impl<'e> Parser<'e> {
         let begin = self.index();
         self.skip(name.len() + sign.len());
         let value_index = self.index();
+        // A slip of the hand that would be a condition nothing fulfils.
+        if self.rest.starts_with(['=', '<', '>']) {
+            return Err(self.fault_here(Reason::OperatorTwice));
+        }
+        if operator == Operator::Fits && self.rest.starts_with("//") {
+            return Err(self.fault(begin, Reason::Address));
+        }
         let (value, is_quoted) = self.value()?;
         let read = match name {
             "source" => own("source", operator, &value, is_quoted, Condition::Source),
@@ -372,17 +363,6 @@ fn text_pattern(text: &[u8]) -> String {
     regex::escape(&String::from_utf8_lossy(text))
 }
 
-/// The name, the first operator in `word`, and that as written.
-fn operator(word: &str) -> Option<(&str, Operator, &'static str)> {
-    word.char_indices().find_map(|(index, _)| {
-        let (name, behind) = word.split_at_checked(index)?;
-        let (sign, operator) = OPERATORS
-            .iter()
-            .find(|(sign, _)| behind.starts_with(sign))?;
-        Some((name, *operator, *sign))
-    })
-}
-
 /// Where the `mark` is that closes the one in front. A backslash keeps one from it.
 fn closing(text: &str, mark: char) -> Option<usize> {
     let mut is_escaped = false;
@@ -440,6 +420,10 @@ fn wanted(operator: Operator, value: &[u8], is_quoted: bool) -> Result<Wanted, R
         Operator::Compares(Comparison::NotEqual) => Ok(Wanted::Other(pattern)),
         Operator::Compares(comparison) => {
             let limit = Quantity::parse(value).map_err(|_| Reason::NotANumber)?;
+            let is_known = matches!(limit.unit, b"" | b"%") || Unit::named(limit.unit).is_some();
+            if !is_known {
+                return Err(Reason::UnknownUnit);
+            }
             Ok(Wanted::Compared {
                 comparison,
                 number: limit.number,
@@ -501,6 +485,34 @@ mod tests {
         check("source<a", 1, Reason::NoOrder { name: "source" });
         check("a severity:bad", 12, Reason::UnknownSeverity);
         check("severity>=8", 11, Reason::UnknownSeverity);
+    }
+
+    #[test]
+    fn what_would_match_nothing_is_refused() {
+        check("a status:>=500", 10, Reason::OperatorTwice);
+        check("a status=>500", 10, Reason::OperatorTwice);
+        check("status==503", 8, Reason::OperatorTwice);
+        check("status!==503", 9, Reason::OperatorTwice);
+        check("status>==503", 9, Reason::OperatorTwice);
+        check("status<>503", 8, Reason::OperatorTwice);
+        check("ps:=web", 4, Reason::OperatorTwice);
+        check("status>=5oo", 9, Reason::UnknownUnit);
+        check("size>1M", 6, Reason::UnknownUnit);
+        check("bytes>1K", 7, Reason::UnknownUnit);
+        check("service>1seconds", 9, Reason::UnknownUnit);
+        check("a https://example.com/a", 3, Reason::Address);
+        for right in [
+            "k:\"=a\"",
+            "k=\">1\"",
+            "k=a=b",
+            "k=//a",
+            "k:\"//a\"",
+            "k:a//b",
+            "\"https://example.com/a\"",
+            "k>-1 k<90% k<=1.5kB k>=2h",
+        ] {
+            assert!(parse(right).is_ok(), "{right}");
+        }
     }
 
     #[test]

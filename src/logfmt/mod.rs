@@ -7,6 +7,6 @@ pub mod metric;
 mod naive;
 pub mod parse;
 pub mod quantity;
-mod unit;
+pub(crate) mod unit;
 pub mod value;
 pub mod write;

@@ -58,6 +58,9 @@ struct State<M> {
     /// Lines that were put into the shipper, or counted there as dropped.
     lines: u64,
     marks: VecDeque<(u64, M)>,
+    last: Report,
+    /// Lost lines behind which others were delivered.
+    passed: u64,
 }
 
 impl<M> Clone for Outlet<M> {
@@ -80,6 +83,8 @@ impl<M: Clone + Send + 'static> Outlet<M> {
             state: Mutex::new(State {
                 lines: 0,
                 marks: VecDeque::new(),
+                last: Report::default(),
+                passed: 0,
             }),
         });
         shutdown.spawn(feed(received, intake.clone(), Arc::clone(&marks)));
@@ -183,26 +188,41 @@ impl<M> Marks<M> {
     }
 
     /// The last mark in front of which all lines are done with, by what the shipper reports; each
-    /// is given once. Lines are delivered in order, so counting them is enough.
+    /// is given once. Lines are delivered in order, so counting them is enough. What was lost is
+    /// done with once something behind it was delivered: a router that refuses everything (a wrong
+    /// token, say) is better sent it again.
     #[must_use]
     pub fn reached(&self, report: &Report) -> Option<M> {
-        self.reached_by(report.delivered + report.spooled + report.dropped + report.lost)
+        self.reached_with(report, report.dropped)
     }
 
-    /// The same at the end: what was lost since `before` waited for a router that did not answer,
-    /// and is better sent again.
+    /// The same at the end: what was dropped since `before` waited for a router that did not answer,
+    /// and is better sent again, too.
     #[must_use]
     pub fn reached_at_end(&self, before: &Report, report: &Report) -> Option<M> {
-        self.reached_by(report.delivered + report.spooled + before.dropped + before.lost)
+        self.pass(before);
+        self.reached_with(report, before.dropped)
     }
 
-    fn reached_by(&self, lines: u64) -> Option<M> {
+    fn reached_with(&self, report: &Report, dropped: u64) -> Option<M> {
+        let passed = self.pass(report);
+        let lines = report.delivered + report.spooled + dropped + passed;
         let mut state = self.lock();
         let mut reached = None;
         while state.marks.front().is_some_and(|(at, _)| *at <= lines) {
             reached = state.marks.pop_front().map(|(_, mark)| mark);
         }
         reached
+    }
+
+    /// How many lines were lost in front of one that was delivered, as far as reports can tell.
+    fn pass(&self, report: &Report) -> u64 {
+        let mut state = self.lock();
+        if state.last.delivered < report.delivered {
+            state.passed = state.last.lost;
+        }
+        state.last = *report;
+        state.passed
     }
 
     fn lock(&self) -> MutexGuard<'_, State<M>> {
@@ -270,14 +290,20 @@ mod tests {
         shutdown.request();
     }
 
-    #[test]
-    fn marks_are_reached_when_all_in_front_is_done_with() {
-        let marks = Marks {
+    fn marks() -> Marks<char> {
+        Marks {
             state: Mutex::new(State {
                 lines: 0,
                 marks: VecDeque::new(),
+                last: Report::default(),
+                passed: 0,
             }),
-        };
+        }
+    }
+
+    #[test]
+    fn marks_are_reached_when_all_in_front_is_done_with() {
+        let marks = marks();
         marks.count(2, Some('a'));
         marks.count(1, None);
         marks.count(3, Some('b'));
@@ -294,9 +320,27 @@ mod tests {
         let before = report(1, 1, 0, 0);
         assert_eq!(marks.reached_at_end(&before, &report(2, 1, 3, 0)), None);
         assert_eq!(
-            marks.reached_at_end(&before, &report(4, 1, 1, 1)),
+            marks.reached_at_end(&before, &report(4, 1, 0, 1)),
             Some('b')
         );
-        assert_eq!(marks.reached(&report(9, 9, 9, 9)), None);
+    }
+
+    #[test]
+    fn what_a_router_refuses_is_done_with_when_it_takes_what_follows() {
+        let marks = marks();
+        for (lines, mark) in [(2, 'a'), (3, 'b'), (4, 'c')] {
+            marks.count(lines, Some(mark));
+        }
+        let report = |delivered, lost| Report {
+            delivered,
+            lost,
+            ..Report::default()
+        };
+        assert_eq!(marks.reached(&report(0, 2)), None);
+        assert_eq!(marks.reached(&report(0, 2)), None);
+        assert_eq!(marks.reached(&report(3, 2)), Some('b'));
+        // Refused once more, and then it ends.
+        assert_eq!(marks.reached(&report(3, 6)), None);
+        assert_eq!(marks.reached_at_end(&report(3, 6), &report(3, 6)), None);
     }
 }

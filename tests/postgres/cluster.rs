@@ -196,9 +196,19 @@ impl Cluster {
             let file = std::fs::read_to_string(self.data().join("postmaster.pid"));
             let pid = file.unwrap_or_default().lines().next().map(str::to_owned);
             let pid = pid.unwrap_or_else(|| server.id().to_string());
-            drop(Command::new("kill").args(["-s", signal, &pid]).status());
+            // One that was stopped takes the signal only when it goes on.
+            for signal in [signal, "CONT"] {
+                drop(Command::new("kill").args(["-s", signal, &pid]).status());
+            }
             drop(server.wait());
         }
+    }
+
+    /// Sends a signal to the server's first process.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.server.as_ref().unwrap().id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// Its data directory.
@@ -228,6 +238,15 @@ impl Cluster {
     pub(crate) fn url_of(&self, user: &str, password: &str, database: &str) -> String {
         format!(
             "postgres://{user}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        )
+    }
+
+    /// The URL of the Unix socket that the server listens at, for a database called postgres.
+    pub(crate) fn socket_url(&self, user: &str, password: &str) -> String {
+        let folder = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        format!(
+            "postgres://{user}:{password}@{folder}:{}/postgres",
             self.port
         )
     }

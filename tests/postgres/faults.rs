@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::process::Output;
 
+use crate::cluster;
 use crate::cluster::Cluster;
 use crate::support::Router;
 use crate::support::certificates::Certificates;
@@ -103,6 +104,13 @@ async fn tls_is_used_and_certificates_are_verified_where_it_is_asked() {
         &flags,
     );
     has_samples(&router, "trusting").await;
+    program.done().await;
+
+    // A Unix socket has no TLS, whatever is asked.
+    let token = router.channel("local").await;
+    let local = format!("{}?sslmode=require", cluster.socket_url("logboom", "leise"));
+    let program = Reporter::start("postgres", &router, &token, &local, &flags);
+    has_samples(&router, "local").await;
     program.done().await;
 
     let token = router.channel("strict").await;
@@ -218,15 +226,43 @@ async fn setup_makes_what_is_missing_once() {
 #[tokio::test]
 async fn the_printed_setup_is_understood_by_the_server() {
     let cluster = Cluster::start("").await;
-    let output = logboom(&["setup", "--role", "watcher"]);
-    let script = String::from_utf8(output.stdout).unwrap();
-    let client = cluster.client("postgres").await;
-    // Each by itself: settings are not changed within a transaction.
-    for command in script.lines().filter(|line| !line.starts_with("--")) {
-        client.batch_execute(command).await.expect(command);
+    cluster
+        .execute("alter system set log_destination = 'syslog'")
+        .await;
+    cluster.execute("select pg_reload_conf()").await;
+    let setting = "select current_setting('log_destination')";
+    until_async("the setting", async || {
+        cluster.ask(setting).await.get::<_, String>(0) == "syslog"
+    })
+    .await;
+    let folder = cluster::folder();
+    let mut url = String::new();
+    for number in 0..2 {
+        let output = logboom(&["setup", "--role", "watcher"]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        let path = folder.path().join(format!("{number}.sql"));
+        std::fs::write(&path, &script).unwrap();
+        let done = cluster::command("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"])
+            .arg(&path)
+            .arg(cluster.url("postgres"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{said}");
+        let (_, printed) = script.split_once("DATABASE_URL=").unwrap();
+        let place = format!("127.0.0.1:{}/postgres", cluster.port());
+        let printed = printed.lines().next().unwrap();
+        url = printed.replace("HOST:5432/DATABASE", &place);
     }
     let written = "select count(*) from pg_file_settings where sourcefile like '%auto.conf'";
     assert_eq!(cluster.ask(written).await.get::<_, i64>(0), 5);
+    let destination = "select setting from pg_file_settings where name = 'log_destination'";
+    let destination: String = cluster.ask(destination).await.get(0);
+    assert_eq!(destination, "syslog, jsonlog");
     let role = "select pg_has_role('watcher', 'pg_monitor', 'MEMBER')";
     assert!(cluster.ask(role).await.get::<_, bool>(0));
+    // The last password that was printed is the one that holds.
+    let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+    assert!(connected.is_ok(), "{:?}", connected.err());
 }

@@ -152,20 +152,20 @@ async fn every_format_says_what_the_servers_own_syslog_says() {
 }
 
 /// Counts events whose message is `mark N`; they must be there once each, in order.
-async fn marks(router: &Router, channel: &str) -> Vec<u32> {
+pub(crate) async fn marks(router: &Router, channel: &str) -> Vec<u32> {
     let mark = Regex::new(r"LOG:  mark (\d+)$").unwrap();
     let history = router.history(channel, 10_000).await;
     let found = history.iter().filter_map(|line| mark.captures(line));
     found.map(|found| found[1].parse().unwrap()).collect()
 }
 
-async fn make_mark(cluster: &Cluster, number: u32) {
+pub(crate) async fn make_mark(cluster: &Cluster, number: u32) {
     cluster
         .execute(&format!("do $$ begin raise log 'mark {number}'; end $$"))
         .await;
 }
 
-async fn marks_until(router: &Router, channel: &str, last: u32) {
+pub(crate) async fn marks_until(router: &Router, channel: &str, last: u32) {
     until_async("the marks", async || {
         marks(router, channel).await.last() == Some(&last)
     })
@@ -341,44 +341,4 @@ async fn what_is_no_event_is_told_and_not_in_the_way() {
     let (code, said) = json.stop().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("dropped=1 lost=0"), "{said}");
-}
-
-#[tokio::test]
-async fn a_syslog_daemons_datagrams_are_taken_and_events_stay_whole() {
-    let router = Router::start().await;
-    let token = router.channel("shop").await;
-    let port = cluster::free_port();
-    let address = format!("127.0.0.1:{port}");
-    let flags = ["--no-metrics", "--name", "BLUE", "--syslog-udp", &address];
-    let program = Reporter::start("postgres", &router, &token, "", &flags);
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(&address).unwrap();
-    // Nobody may listen yet, and then the one before the next is answered so.
-    until_async("a first event", async || {
-        drop(socket.send(b"<134>Nov 20 17:46:48 db postgres[7]: [1-1] LOG:  ready"));
-        !router.history("shop", 10).await.is_empty()
-    })
-    .await;
-    for chunk in 1..=3 {
-        for pid in [8, 9] {
-            let text = format!("<132>Nov 20 17:46:48 db postgres[{pid}]: [5-{chunk}] line {chunk}");
-            socket.send(text.as_bytes()).unwrap();
-        }
-    }
-    let of_events = async || -> Vec<String> {
-        let history = router.history("shop", 10_000).await;
-        let lines = history
-            .iter()
-            .filter_map(|line| line.split_once(" app[postgres."));
-        let texts = lines.map(|(_, text)| text.to_owned());
-        texts.filter(|text| !text.starts_with('7')).collect()
-    };
-    until_async("both events", async || 6 <= of_events().await.len()).await;
-    let mut expected = Vec::new();
-    for pid in [8, 9] {
-        let line = |chunk| format!("{pid}]: [BLUE] [5-{chunk}] line {chunk}");
-        expected.extend((1..=3).map(line));
-    }
-    assert_eq!(of_events().await, expected);
-    program.done().await;
 }

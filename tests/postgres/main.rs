@@ -9,8 +9,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod changes;
 mod cluster;
 mod faults;
 mod logs;
 mod metrics;
 mod readme;
+mod syslog;

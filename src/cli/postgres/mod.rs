@@ -248,6 +248,7 @@ impl Postgres {
             directory,
             reader,
             settings: String::new(),
+            is_late: false,
         }))
     }
 
@@ -286,7 +287,10 @@ fn remember(state: Option<&Path>, position: Position) {
         return;
     };
     let text = serde_json::to_string(&position).unwrap_or_default();
-    let other = path.with_extension("new");
+    // Its own, also where `a.x` and `a.y` are neighbours.
+    let mut other = path.as_os_str().to_owned();
+    other.push(".new");
+    let other = PathBuf::from(other);
     let written = fs::write(&other, text).and_then(|()| fs::rename(&other, path));
     if let Err(error) = written {
         warn!(path = %path.display(), %error, "cannot remember how far the log was delivered");
@@ -312,6 +316,7 @@ server's files, in its format jsonlog, csvlog or stderr; `logboom postgres setup
 needs for that.
 
 Examples:
-  logboom postgres setup --apply --database-url postgres://postgres@%2Fvar%2Frun%2Fpostgresql/shop
-  DATABASE_URL=postgres://logboom:…@127.0.0.1/shop LOGS_URL=http://token:t.…@127.0.0.1:8601/logs \
-logboom postgres";
+  logboom postgres setup --apply \\
+    --database-url postgres://postgres@%2Fvar%2Frun%2Fpostgresql/shop
+  DATABASE_URL=postgres://logboom:…@127.0.0.1/shop \\
+    LOGS_URL=http://token:t.…@127.0.0.1:8601/logs logboom postgres";

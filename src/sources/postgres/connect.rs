@@ -1,5 +1,6 @@
 //! Connections to a database: under a deadline, and encrypted by the same library as everything else.
 
+use std::convert::Infallible;
 use std::fs;
 use std::future::Future;
 use std::io;
@@ -10,7 +11,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls::pki_types::InvalidDnsNameError;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -88,10 +88,11 @@ async fn connector(url: &DatabaseUrl, trusts: &Trusts) -> Result<Connector, Faul
 #[derive(Clone)]
 struct Connector(Arc<ClientConfig>);
 
-/// A handshake to be made with a named server.
+/// A handshake to be made with a server of this name, if there is to be one: what connects over a
+/// Unix socket, or without TLS, is asked for the handshake all the same, and never makes it.
 struct Handshake {
     config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+    host: String,
 }
 
 /// A connection that was made secret.
@@ -103,12 +104,12 @@ where
 {
     type Stream = Secured<S>;
     type TlsConnect = Handshake;
-    type Error = InvalidDnsNameError;
+    type Error = Infallible;
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, InvalidDnsNameError> {
+    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Infallible> {
         Ok(Handshake {
             config: Arc::clone(&self.0),
-            name: ServerName::try_from(host.to_owned())?,
+            host: host.to_owned(),
         })
     }
 }
@@ -123,7 +124,10 @@ where
 
     fn connect(self, stream: S) -> Self::Future {
         let connector = TlsConnector::from(self.config);
-        Box::pin(async move { connector.connect(self.name, stream).await.map(Secured) })
+        Box::pin(async move {
+            let name = ServerName::try_from(self.host).map_err(io::Error::other)?;
+            connector.connect(name, stream).await.map(Secured)
+        })
     }
 }
 

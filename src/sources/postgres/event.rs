@@ -81,7 +81,7 @@ pub(crate) fn procid(pid: Option<u32>) -> Arc<str> {
 
 /// A time as Postgres logs it, `2026-11-20 17:46:48.383 UTC`. Other zones than UTC have names that
 /// say little (CST is five places); an offset (`+03`) is understood.
-fn moment(text: &str) -> Option<UnixMicros> {
+pub(crate) fn moment(text: &str) -> Option<UnixMicros> {
     let (date_time, zone) = text.rsplit_once(' ')?;
     let format = format_description!(
         "[year]-[month]-[day] [hour]:[minute]:[second][optional [.[subsecond]]]"

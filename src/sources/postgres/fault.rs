@@ -144,6 +144,17 @@ pub enum Fault {
         /// Its setting.
         destination: String,
     },
+    /// The log's files cannot be told from others.
+    #[error(
+        "log_filename on {place} is {filename:?}; make it end in .log, or log_destination jsonlog or \
+             csvlog"
+    )]
+    FileName {
+        /// Where.
+        place: String,
+        /// Its setting.
+        filename: String,
+    },
     /// The log's lines cannot be told apart.
     #[error(
         "log_line_prefix on {place} cannot be read: {error}; make it '%m [%p] ' or log_destination \
@@ -204,7 +215,7 @@ impl Fault {
         if let Some(fault) = io.and_then(certificate_fault) {
             return Self::Tls {
                 place,
-                reason: fault,
+                reason: clear(fault),
             };
         }
         // The library has no other way to tell these.
@@ -226,6 +237,16 @@ impl Fault {
     }
 }
 
+/// The TLS library has no words for this one; libpq takes such a certificate.
+fn clear(fault: String) -> String {
+    if !fault.contains("CaUsedAsEndEntity") {
+        return fault;
+    }
+    "its certificate is an authority's (CA:TRUE), which may not stand for a server; make one with \
+     CA:FALSE, or give sslmode=require without sslrootcert, which verifies nothing"
+        .to_owned()
+}
+
 /// The system's error among the causes.
 fn find_io<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     let mut next = Some(error);
@@ -236,4 +257,16 @@ fn find_io<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_s_certificate_is_told_in_words() {
+        let webpki = "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))".to_owned();
+        assert!(clear(webpki).contains("make one with CA:FALSE"));
+        assert_eq!(clear("expired".to_owned()), "expired");
+    }
 }

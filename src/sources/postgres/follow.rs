@@ -57,6 +57,9 @@ pub enum Start {
     End,
     /// At the oldest file's start.
     Oldest,
+    /// At the start of the oldest file that was written to then, in nanoseconds since 1970, or later;
+    /// at the end of what is there if none was.
+    Since(i128),
     /// Where an earlier run got to.
     At(Place),
 }
@@ -143,17 +146,20 @@ impl Follower {
 
     fn begin(&mut self) -> Result<Step, (PathBuf, io::Error)> {
         let files = self.list()?;
+        let last = files.last();
+        let end = (last, last.map_or(0, |file| file.bytes));
         let (next, offset) = match &self.start {
             Start::Oldest => (files.first(), 0),
-            Start::End => {
-                let last = files.last();
-                (last, last.map_or(0, |file| file.bytes))
+            Start::End => end,
+            Start::Since(then) => {
+                let newer = files.iter().find(|file| *then <= file.modified);
+                newer.map_or(end, |file| (Some(file), 0))
             }
             Start::At(place) => at(&files, place),
         };
         let Some(next) = next.cloned() else {
             // Whatever comes is new.
-            if !matches!(self.start, Start::At(_)) {
+            if matches!(self.start, Start::End) {
                 self.start = Start::Oldest;
             }
             return Ok(Step::Quiet);
@@ -236,17 +242,20 @@ fn modified(told: &fs::Metadata) -> i128 {
     i128::from(told.mtime()) * 1_000_000_000 + i128::from(told.mtime_nsec())
 }
 
-/// Where to go on. A file that has become shorter was begun anew; one that is gone was read, or lost:
+/// Where to go on. The file of the place may have been begun anew: it is shorter, or others were
+/// written between the place and its end, and those come first. One that is gone was read, or lost:
 /// the next is the oldest that is newer.
 fn at<'f>(files: &'f [Found], place: &Place) -> (Option<&'f Found>, u64) {
+    let is_newer = |file: &&Found| place.modified < file.modified;
+    let newer = files.iter().find(is_newer);
     let same = files.iter().find(|file| file.inode == place.inode);
-    match same {
-        Some(file) if place.offset <= file.bytes => (Some(file), place.offset),
-        Some(file) => (Some(file), 0),
-        None => {
-            let newer = files.iter().find(|file| place.modified < file.modified);
-            (newer, 0)
-        }
+    let Some(same) = same else {
+        return (newer, 0);
+    };
+    match newer.filter(|_| is_newer(&same)) {
+        Some(newer) if newer.inode != same.inode => (Some(newer), 0),
+        _ if same.bytes < place.offset => (Some(same), 0),
+        _ => (Some(same), place.offset),
     }
 }
 
@@ -348,6 +357,46 @@ mod tests {
         assert_eq!(all(&mut empty), "");
         append(&b, "4\n");
         assert_eq!(all(&mut empty), "|4\n");
+    }
+
+    #[test]
+    fn files_since_then_are_read_and_older_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a.log", "b.log", "c.log"].map(|name| folder.path().join(name));
+        append(&a, "1\n");
+        touch(&a, 10);
+        let since = Start::Since(20_000_000_000);
+        let follow = || Follower::new(folder.path().to_owned(), "log", since.clone());
+        let mut older = follow();
+        assert_eq!(all(&mut older), "|");
+        append(&a, "more\n");
+        touch(&a, 11);
+        assert_eq!(all(&mut older), "more\n");
+        append(&b, "2\n");
+        touch(&b, 20);
+        append(&c, "3\n");
+        touch(&c, 30);
+        assert_eq!(all(&mut follow()), "|2\n|3\n");
+        assert_eq!(all(&mut older), "|2\n|3\n");
+    }
+
+    #[test]
+    fn files_whose_names_came_round_are_read_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let [monday, tuesday] = ["mon.log", "tue.log"].map(|name| folder.path().join(name));
+        let follow = |start| Follower::new(folder.path().to_owned(), "log", start);
+        append(&monday, "1\n");
+        touch(&monday, 10);
+        let mut first = follow(Start::Oldest);
+        assert_eq!(all(&mut first), "|1\n");
+        let place = first.place(0).unwrap();
+        append(&tuesday, "2\n");
+        touch(&tuesday, 20);
+        // A week later: emptied, and longer than it was.
+        File::create(&monday).unwrap();
+        append(&monday, "3\n4\n");
+        touch(&monday, 30);
+        assert_eq!(all(&mut follow(Start::At(place))), "|2\n|3\n4\n");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Follows a server's log files: bytes to events, and events to the shipper.
 
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tracing::debug;
 use tracing::warn;
 
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::limits::POSTGRES_EVENT_BYTES_MAX;
 use crate::shutdown::Shutdown;
 use crate::sources::outlet::Outlet;
@@ -19,6 +19,9 @@ use crate::sources::postgres::follow::Follower;
 use crate::sources::postgres::follow::Place;
 use crate::sources::postgres::follow::Start;
 use crate::sources::postgres::follow::Step;
+use crate::sources::postgres::overlap::Overlap;
+use crate::sources::postgres::overlap::Sent;
+use crate::sources::postgres::prefix::HEROKU;
 use crate::sources::postgres::reader::Found;
 use crate::sources::postgres::reader::Reader;
 use crate::sources::teller::Teller;
@@ -32,6 +35,15 @@ pub struct LogFiles {
     pub reader: Reader,
     /// The settings that all this comes from: the same ones mean the same files.
     pub settings: String,
+    /// Whether the server could not be asked at first: what it wrote meanwhile is new.
+    pub is_late: bool,
+}
+
+impl LogFiles {
+    /// Whether the others are the same files, though they may be read in another way.
+    fn are_where(&self, others: &Self) -> bool {
+        self.directory == others.directory && self.reader.extension() == others.reader.extension()
+    }
 }
 
 /// How far a folder's files were read.
@@ -53,11 +65,15 @@ pub struct Begin {
 }
 
 impl Begin {
-    /// In `directory`.
-    fn at(&self, directory: &Path) -> Start {
-        match &self.position {
-            Some(position) if position.directory == directory => Start::At(position.place.clone()),
-            _ => self.otherwise.clone(),
+    /// In files that are known only now, since `started`.
+    fn at(&self, files: &LogFiles, started: UnixMicros) -> Start {
+        match (&self.position, &self.otherwise) {
+            (Some(Position { directory, place }), _) if *directory == files.directory => {
+                Start::At(place.clone())
+            }
+            (Some(position), _) => Start::Since(position.place.modified),
+            (None, Start::End) if files.is_late => Start::Since(nanos(started)),
+            (None, otherwise) => otherwise.clone(),
         }
     }
 }
@@ -70,8 +86,10 @@ pub async fn follow(
     outlet: Outlet<Position>,
     shutdown: Shutdown,
 ) {
+    let started = clock::wall();
     let mut namer = Namer::new(name);
-    let mut begin = begin;
+    let mut sent = Sent::default();
+    let mut last: Option<(LogFiles, Place)> = None;
     loop {
         let Some(now) = files.borrow_and_update().clone() else {
             tokio::select! {
@@ -83,46 +101,97 @@ pub async fn follow(
                 },
             }
         };
+        if let Reader::Stderr(prefix) = &now.reader
+            && !prefix.has_state()
+        {
+            warn_of_prefix();
+        }
+        let start = match &last {
+            Some((files, place)) if files.are_where(&now) => Start::At(place.clone()),
+            Some((_, place)) => Start::Since(place.modified),
+            None => begin.at(&now, started),
+        };
+        let overlap = match start {
+            Start::Since(nanos) => Overlap::new(&sent, micros(nanos)),
+            _ => Overlap::default(),
+        };
         let mut following = Following {
-            follower: Follower::new(
-                now.directory.clone(),
-                now.reader.extension(),
-                begin.at(&now.directory),
-            ),
+            follower: Follower::new(now.directory.clone(), now.reader.extension(), start),
             files: now,
             namer: &mut namer,
+            sent: &mut sent,
+            overlap,
             outlet: &outlet,
             teller: Teller::new("log files"),
             buffer: Vec::new(),
-            is_skipping: false,
+            skipping: Skipping::No,
             quiet_count: 0,
         };
         following.run(&files, &shutdown).await;
         if shutdown.is_requested() {
             return;
         }
-        begin.position = following.position(0).or(begin.position);
+        let place = following.follower.place(following.buffer.len());
+        last = place.map(|place| (following.files, place)).or(last);
     }
+}
+
+/// Tells that messages will lack what readers of Heroku's look for.
+pub(crate) fn warn_of_prefix() {
+    warn!(
+        wanted = HEROKU,
+        "messages are not as Heroku's: log_line_prefix lacks %e; set it as wanted, or \
+         log_destination = jsonlog"
+    );
+}
+
+const fn nanos(time: UnixMicros) -> i128 {
+    time.value() as i128 * 1_000
+}
+
+fn micros(nanos: i128) -> UnixMicros {
+    UnixMicros::new(u64::try_from(nanos / 1_000).unwrap_or_default())
 }
 
 struct Following<'a> {
     files: LogFiles,
     follower: Follower,
     namer: &'a mut Namer,
+    sent: &'a mut Sent,
+    overlap: Overlap,
     outlet: &'a Outlet<Position>,
     teller: Teller,
     /// Read, but no event yet.
     buffer: Vec<u8>,
-    /// Whether what comes up to the next newline is the rest of something too long.
-    is_skipping: bool,
+    skipping: Skipping,
     /// Looks in a row that brought nothing.
     quiet_count: u32,
 }
 
+/// What is skipped of something too long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Skipping {
+    /// Nothing.
+    No,
+    /// The rest of a line, and what comes behind it.
+    Line,
+    /// Lines, up to one that an event begins with.
+    Event,
+}
+
 impl Following<'_> {
-    /// Until the group is asked to stop, or other files are to be followed.
+    /// Until the group is asked to stop, or other files are to be followed. These are read to their
+    /// end first; the same ones are not, since what comes is to be read in another way.
     async fn run(&mut self, files: &watch::Receiver<Option<LogFiles>>, shutdown: &Shutdown) {
-        while !shutdown.is_requested() && !files.has_changed().unwrap_or(false) {
+        let mut is_last = false;
+        while !shutdown.is_requested() {
+            if files.has_changed().unwrap_or(false) {
+                let next = files.borrow().clone();
+                is_last = next.is_some_and(|next| !next.are_where(&self.files));
+                if !is_last {
+                    break;
+                }
+            }
             let Some(step) = self.step().await else {
                 return;
             };
@@ -141,30 +210,41 @@ impl Following<'_> {
                         self.outlet.mark(position).await;
                     }
                 }
+                Ok(Step::Quiet) | Err(_) if is_last => break,
                 Ok(Step::Quiet) => {
-                    self.quiet_count += 1;
-                    if self.follower.place(0).is_none() {
-                        self.teller.fault(&format_args!(
-                            "no file named *.{} in {} yet",
-                            self.files.reader.extension(),
-                            self.files.directory.display()
-                        ));
-                    }
-                    // The first may come in the middle of an event: it is written line by line.
-                    self.send_events(2 <= self.quiet_count).await;
+                    self.quiet().await;
                     wait(POLL, shutdown).await;
                 }
                 Err((path, error)) => {
                     self.teller.fault(&format_args!(
                         "cannot read {}: {error}; this must run on the server's machine, as a user \
-                         that may read its log (group postgres, and log_file_mode = 0640 there)",
+                         that may read its log: the server's own (postgres), or one of its group \
+                         where log_directory is a folder that the group may enter",
                         path.display()
                     ));
                     wait(RETRY, shutdown).await;
                 }
             }
         }
-        self.send_events(true).await;
+        if is_last {
+            self.end_file().await;
+        } else {
+            self.send_events(true).await;
+        }
+    }
+
+    /// A look has brought nothing.
+    async fn quiet(&mut self) {
+        self.quiet_count += 1;
+        if self.follower.place(0).is_none() {
+            self.teller.fault(&format_args!(
+                "no file named *.{} in {} yet",
+                self.files.reader.extension(),
+                self.files.directory.display()
+            ));
+        }
+        // The first may come in the middle of an event: it is written line by line.
+        self.send_events(2 <= self.quiet_count).await;
     }
 
     /// One step, on a thread that may block; none if the thread is no more.
@@ -181,17 +261,45 @@ impl Following<'_> {
     }
 
     fn take(&mut self, mut bytes: &[u8]) {
-        if self.is_skipping {
+        if self.skipping == Skipping::Line {
             let Some(newline) = memchr::memchr(b'\n', bytes) else {
                 return;
             };
-            self.is_skipping = false;
+            self.skipping = Skipping::Event;
             bytes = bytes.get(newline + 1..).unwrap_or_default();
         }
         self.buffer.extend_from_slice(bytes);
+        if self.skipping == Skipping::Event {
+            self.skip();
+        }
+    }
+
+    /// Skips what goes on with an event that was too long, as far as it has come.
+    fn skip(&mut self) {
+        let mut used = 0;
+        loop {
+            let rest = self.buffer.get(used..).unwrap_or_default();
+            let Some(newline) = memchr::memchr(b'\n', rest) else {
+                break;
+            };
+            let line = rest.get(..=newline).unwrap_or_default();
+            if self.files.reader.begins(line) {
+                self.skipping = Skipping::No;
+                break;
+            }
+            used += line.len();
+        }
+        self.buffer.drain(..used);
+        if self.skipping == Skipping::Event && POSTGRES_EVENT_BYTES_MAX < self.buffer.len() {
+            self.buffer.clear();
+            self.skipping = Skipping::Line;
+        }
     }
 
     async fn send_events(&mut self, is_quiet: bool) {
+        if self.skipping != Skipping::No {
+            return;
+        }
         let mut used = 0;
         loop {
             let rest = self.buffer.get(used..).unwrap_or_default();
@@ -200,11 +308,19 @@ impl Following<'_> {
             };
             used += bytes;
             let event = match found {
-                Found::Event(entry) => self.namer.event(&entry, clock::wall()),
-                Found::Foreign(line) if line.is_empty() => continue,
+                Found::Event(entry) if self.overlap.is_old(&entry) => continue,
+                Found::Event(entry) => {
+                    self.sent.add(&entry);
+                    self.namer.event(&entry, clock::wall())
+                }
+                Found::Foreign(line) if line.is_empty() || self.overlap.goes_on() => continue,
                 Found::Foreign(line) => self.namer.foreign(&line, clock::wall()),
                 Found::Unreadable => {
-                    warn!(bytes, "skipped what is no event of the log's format");
+                    warn!(
+                        bytes,
+                        "skipped what is no event of the log's format; where messages are not in \
+                         English, set lc_messages = C there, or log_destination = jsonlog"
+                    );
                     self.outlet.drop_lines(1);
                     continue;
                 }
@@ -219,23 +335,25 @@ impl Following<'_> {
                 "skipped an event that is too long"
             );
             self.outlet.drop_lines(1);
-            self.buffer.clear();
-            self.is_skipping = true;
+            // It begins here: its first line must not be taken for another's.
+            let bytes = std::mem::take(&mut self.buffer);
+            self.skipping = Skipping::Line;
+            self.take(&bytes);
         }
     }
 
     /// What was kept gets no end any more.
     async fn end_file(&mut self) {
         self.send_events(true).await;
-        if !self.buffer.is_empty() {
+        if !self.buffer.is_empty() && self.skipping == Skipping::No {
             warn!(
                 bytes = self.buffer.len(),
                 "skipped a torn event at a file's end"
             );
             self.outlet.drop_lines(1);
-            self.buffer.clear();
         }
-        self.is_skipping = false;
+        self.buffer.clear();
+        self.skipping = Skipping::No;
         self.quiet_count = 0;
     }
 

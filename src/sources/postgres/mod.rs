@@ -14,6 +14,7 @@ pub mod fault;
 pub mod follow;
 pub mod jsonlog;
 pub mod logs;
+pub mod overlap;
 pub mod prefix;
 pub mod reader;
 pub mod readings;

@@ -15,6 +15,11 @@ use crate::sources::postgres::entry::Header;
 use crate::sources::postgres::entry::Label;
 use crate::sources::postgres::entry::Severity;
 
+/// The prefix that Heroku's servers have.
+pub(crate) const HEROKU: &str = " sql_error_code = %e time_ms = \"%m\" pid=\"%p\" \
+    proc_start_time=\"%s\" session_id=\"%c\" vtid=\"%v\" tid=\"%x\" log_line=\"%l\" \
+    %qdatabase=\"%d\" connection_source=\"%r\" user=\"%u\" application_name=\"%a\" ";
+
 /// A compiled `log_line_prefix`.
 #[derive(Clone, Debug)]
 pub struct Prefix {
@@ -71,6 +76,12 @@ impl Prefix {
             .build()
             .map_err(|_| PrefixError::TooLong)?;
         Ok(Self { regex, fields })
+    }
+
+    /// Whether lines say their SQLSTATE: without it messages are not quite Heroku's.
+    #[must_use]
+    pub(crate) fn has_state(&self) -> bool {
+        self.fields.iter().any(|(field, _)| *field == Field::State)
     }
 
     /// What `line` begins with; `None` when it begins nothing.
@@ -192,11 +203,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// The prefix that Heroku's servers have.
-    pub(crate) const HEROKU: &str = " sql_error_code = %e time_ms = \"%m\" pid=\"%p\" \
-        proc_start_time=\"%s\" session_id=\"%c\" vtid=\"%v\" tid=\"%x\" log_line=\"%l\" \
-        %qdatabase=\"%d\" connection_source=\"%r\" user=\"%u\" application_name=\"%a\" ";
 
     #[track_caller]
     fn check(setting: &str, line: &str, expected: &[(Field, &str)], text: &str) {

@@ -46,6 +46,28 @@ impl Reader {
         }
     }
 
+    /// Whether an event may begin with `line`, a whole one: where to go on after one that was skipped.
+    #[must_use]
+    pub fn begins(&self, line: &[u8]) -> bool {
+        match self {
+            Self::Json => line.starts_with(b"{"),
+            // A date and a time; statements are seldom indented by those.
+            Self::Csv => {
+                let is_like = |(byte, wanted): (&u8, &u8)| match wanted {
+                    b'0' => byte.is_ascii_digit(),
+                    _ => byte == wanted,
+                };
+                let wanted = b"0000-00-00 00:00:00";
+                wanted.len() <= line.len() && line.iter().zip(wanted).all(is_like)
+            }
+            Self::Stderr(prefix) => {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let begins = |start: Start<'_>| matches!(start.word, Word::Severity(_));
+                prefix.read(line).is_some_and(begins)
+            }
+        }
+    }
+
     /// What the names of its files end in.
     #[must_use]
     pub const fn extension(&self) -> &'static str {
@@ -219,6 +241,24 @@ mod tests {
             None,
             "half a line may be a label"
         );
+    }
+
+    #[test]
+    fn where_an_event_begins_is_seen() {
+        let plain = format!("{AT} [7] LOG:  a\n");
+        let label = format!("{AT} [7] DETAIL:  a\n");
+        for (reader, line, expected) in [
+            (Reader::Json, "{\"timestamp\"", true),
+            (Reader::Json, "x\"}", false),
+            (Reader::Csv, "2026-11-20 17:46:48.383 UTC,", true),
+            (Reader::Csv, "2026-11-20", false),
+            (Reader::Csv, "  from x\n", false),
+            (stderr(), &plain, true),
+            (stderr(), &label, false),
+            (stderr(), "\tfrom x\n", false),
+        ] {
+            assert_eq!(reader.begins(line.as_bytes()), expected, "{line}");
+        }
     }
 
     #[test]

@@ -111,7 +111,9 @@ impl Readings {
         samples.number("follower-lag-commits", self.lag_commits, "");
         let wal = data.map(|data| data.join("pg_wal"));
         let room = wal.as_deref().map(Path::new).and_then(Room::read);
-        let used = room.and_then(|room| machine::part(room.used, room.total));
+        // As df counts: what is kept for root is neither used nor to be had.
+        let used = room
+            .and_then(|room| machine::part(room.used, room.used.saturating_add(room.available)));
         samples.fraction("wal-percentage-used", used);
     }
 }

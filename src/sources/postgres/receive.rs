@@ -9,6 +9,8 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use tokio::net::UdpSocket;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
 use tracing::warn;
 
 use crate::clock;
@@ -18,6 +20,7 @@ use crate::net::listen::bind_udp;
 use crate::shutdown::Shutdown;
 use crate::sources::outlet::Outlet;
 use crate::sources::postgres::logs::Position;
+use crate::sources::postgres::logs::warn_of_prefix;
 use crate::sources::postgres::syslog::Assembler;
 use crate::sources::postgres::syslog::QUIET;
 use crate::sources::ship::Datagrams;
@@ -99,7 +102,12 @@ pub async fn receive(
     shutdown: Shutdown,
 ) {
     let mut assembler = Assembler::new(name);
+    let mut has_warned = false;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    // Ticks whether or not datagrams come: those of busy processes must not hold back the last
+    // event of one that rests.
+    let mut ticks = interval(QUIET);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let waits = assembler.is_waiting();
         let ended = tokio::select! {
@@ -115,9 +123,13 @@ pub async fn receive(
                     Vec::new()
                 }
             },
-            () = tokio::time::sleep(QUIET), if waits => assembler.quiet(clock::now()),
+            _ = ticks.tick(), if waits => assembler.quiet(clock::now()),
         };
         for event in ended {
+            if !has_warned && assembler.lacks_state(&event) {
+                warn_of_prefix();
+                has_warned = true;
+            }
             outlet.offer(event);
         }
     }

@@ -11,6 +11,7 @@ use crate::net::trust::Trusts;
 use crate::shutdown::Shutdown;
 use crate::sources::postgres::connect::connect;
 use crate::sources::postgres::fault::Fault;
+use crate::sources::postgres::prefix::HEROKU;
 use crate::sources::postgres::url::DatabaseUrl;
 
 /// The name of a role: one that needs no quotes.
@@ -104,36 +105,45 @@ pub enum Done {
     Waits(String),
 }
 
-/// The commands, for who would rather read than run them.
+/// The commands for psql, for who would rather read than run them. Run again they change the role's
+/// password, so that the one they say holds.
 #[must_use]
 pub fn script(role: &RoleName, password: &str) -> String {
     let mut script = String::from(
-        "-- What `logboom postgres` needs. As a superuser: logboom postgres setup | psql -U postgres\n\
-         -- On Postgres before 15 write csvlog in place of jsonlog.\n",
+        "-- What `logboom postgres` needs. As a superuser: logboom postgres setup | psql -U postgres\n",
     );
     for wanted in WANTED {
-        let value = (wanted.value)(if wanted.name == "log_destination" {
-            "stderr"
-        } else {
-            ""
+        let name = wanted.name;
+        script.push_str(&match name {
+            // What was written stays written.
+            "log_destination" => ADD_DESTINATION.to_owned(),
+            _ => format!("ALTER SYSTEM SET {};", quoted(name, &(wanted.value)(""))),
         });
-        let note = match wanted.name {
-            "logging_collector" => " -- takes a restart of the server",
-            _ => "",
-        };
-        script.push_str(&format!(
-            "ALTER SYSTEM SET {};{note}\n",
-            quoted(wanted.name, &value)
-        ));
+        script.push_str(match name {
+            "logging_collector" => " -- takes a restart of the server\n",
+            _ => "\n",
+        });
     }
     script.push_str(&format!(
         "SELECT pg_reload_conf();\n\
-         CREATE ROLE {role} LOGIN PASSWORD '{password}';\n\
+         SELECT 'CREATE ROLE {role}' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') \
+         \\gexec\n\
+         ALTER ROLE {role} LOGIN PASSWORD '{password}';\n\
          GRANT pg_monitor TO {role};\n\
-         -- Then: DATABASE_URL=postgres://{role}:{password}@HOST:5432/DATABASE\n"
+         -- Then: DATABASE_URL=postgres://{role}:{password}@HOST:5432/DATABASE\n\
+         -- Only where the log goes to syslog or stderr: messages look like Heroku's with\n\
+         -- ALTER SYSTEM SET log_line_prefix = '{HEROKU}';\n"
     ));
     script
 }
+
+/// Adds the format that says most to what is there, unless it has one that says enough.
+const ADD_DESTINATION: &str = "SELECT 'ALTER SYSTEM SET log_destination = ' || \
+    (SELECT string_agg(quote_literal(trim(now)), ', ') \
+     FROM unnest(string_to_array(current_setting('log_destination'), ',')) AS now) || \
+    CASE WHEN current_setting('server_version_num')::int < 150000 THEN ', ''csvlog''' \
+    ELSE ', ''jsonlog''' END \
+    WHERE current_setting('log_destination') !~ 'jsonlog|csvlog' \\gexec";
 
 /// A password that nobody guesses.
 ///
@@ -280,21 +290,17 @@ mod tests {
     fn the_script_is_what_a_server_understands() {
         let role = RoleName::parse("logboom").unwrap();
         let script = script(&role, "secret");
-        let expected = [
-            "ALTER SYSTEM SET logging_collector = 'on'; -- takes a restart of the server",
-            "ALTER SYSTEM SET log_destination = 'stderr', 'jsonlog';",
-            "ALTER SYSTEM SET log_timezone = 'UTC';",
-            "ALTER SYSTEM SET log_file_mode = '0640';",
-            "ALTER SYSTEM SET lc_messages = 'C';",
-            "SELECT pg_reload_conf();",
-            "CREATE ROLE logboom LOGIN PASSWORD 'secret';",
-            "GRANT pg_monitor TO logboom;",
-        ];
-        let lines: Vec<&str> = script
-            .lines()
-            .filter(|line| !line.starts_with("--"))
-            .collect();
-        assert_eq!(lines, expected);
+        for part in [
+            "ALTER SYSTEM SET logging_collector = 'on'; -- takes a restart of the server\n",
+            "ALTER SYSTEM SET log_timezone = 'UTC';\n",
+            "ALTER SYSTEM SET log_file_mode = '0640';\n",
+            "ALTER SYSTEM SET lc_messages = 'C';\n",
+            "ALTER ROLE logboom LOGIN PASSWORD 'secret';\n",
+            "GRANT pg_monitor TO logboom;\n",
+            "-- ALTER SYSTEM SET log_line_prefix = ' sql_error_code = %e ",
+        ] {
+            assert!(script.contains(part), "{part}");
+        }
     }
 
     #[test]

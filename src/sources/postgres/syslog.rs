@@ -117,6 +117,17 @@ impl Assembler {
         ended
     }
 
+    /// Whether the event is a server's, and its first line does not say its SQLSTATE.
+    #[must_use]
+    pub fn lacks_state(&self, event: &Event) -> bool {
+        let text = event.lines.first().map_or("", String::as_str);
+        let is_ours = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_prefix(self.name.as_str()))
+            .is_some_and(|text| text.starts_with("] ["));
+        is_ours && !text.contains("sql_error_code = ")
+    }
+
     /// The events of which no line has come for `QUIET`, oldest first.
     pub fn quiet(&mut self, now: Instant) -> Vec<Event> {
         let is_quiet = |open: &Open| QUIET <= now.saturating_duration_since(open.touched);
@@ -288,6 +299,26 @@ mod tests {
         let other = "<30>Nov 20 17:46:48 cron[9]: [x] tick";
         check(&mut assembler, other, "cron.9", &["[x] tick"]);
         check(&mut assembler, "hello", "-", &["hello"]);
+    }
+
+    #[test]
+    fn a_prefix_without_the_state_is_noticed() {
+        let mut assembler = Assembler::new("A".to_owned());
+        for (datagram, expected) in [
+            (
+                "<134>Nov 20 17:46:48 postgres[7]: [1-1] 2026 [7] LOG:  a",
+                true,
+            ),
+            (
+                "<134>Nov 20 17:46:48 postgres[7]: [1-1]  sql_error_code = 00000 LOG:  a",
+                false,
+            ),
+            ("<30>Nov 20 17:46:48 cron[9]: tick", false),
+        ] {
+            let mut events = assembler.take(datagram.as_bytes(), UnixMicros::new(1), clock::now());
+            events.extend(assembler.end());
+            assert_eq!(assembler.lacks_state(&events[0]), expected, "{datagram}");
+        }
     }
 
     #[test]

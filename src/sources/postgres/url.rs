@@ -12,8 +12,12 @@ use crate::limits::POSTGRES_URL_BYTES_MAX;
 #[derive(Clone)]
 pub struct DatabaseUrl {
     config: Config,
+    /// What is asked of servers on a network: a Unix socket has no TLS, as libpq has it.
+    mode: SslMode,
     verifies: bool,
     ca: Option<PathBuf>,
+    /// The parameters that say all this, as they were given.
+    tls: String,
 }
 
 /// Why a text is no database's URL. Never with the text: it may hold a password.
@@ -53,11 +57,16 @@ impl DatabaseUrl {
         let (front, query) = text.split_once('?').unwrap_or((text, ""));
         let mut mode = None;
         let mut ca = None;
+        let mut tls = Vec::new();
         let mut others = Vec::new();
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
-                Some(("sslmode", value)) => mode = Some(value),
+                Some(("sslmode", value)) => {
+                    tls.push(parameter);
+                    mode = Some(value);
+                }
                 Some(("sslrootcert", value)) => {
+                    tls.push(parameter);
                     let path = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
                     ca = Some(PathBuf::from(&*path));
                 }
@@ -77,12 +86,14 @@ impl DatabaseUrl {
             Some("verify-ca" | "verify-full") => (SslMode::Require, true),
             Some(_) => return Err(UrlError::BadTls),
         };
-        config.ssl_mode(mode);
         config.application_name("logboom");
+        set_mode(&mut config, mode);
         let url = Self {
             config,
+            mode,
             verifies,
             ca,
+            tls: tls.join("&"),
         };
         if url.config.get_hosts().is_empty() || url.config.get_user().is_none() {
             return Err(UrlError::OtherScheme);
@@ -137,19 +148,21 @@ impl DatabaseUrl {
             .port(port)
             .user(self.user())
             .dbname(self.database())
-            .ssl_mode(self.config.get_ssl_mode())
             .application_name("logboom");
+        set_mode(&mut config, self.mode);
         if let Some(password) = self.config.get_password() {
             config.password(password);
         }
         Self {
             config,
+            mode: self.mode,
             verifies: self.verifies,
             ca: self.ca.clone(),
+            tls: self.tls.clone(),
         }
     }
 
-    /// The URL of another user of the same database, for people to use.
+    /// The URL of another user of the same database, for people to use; no less secure than this.
     #[must_use]
     pub(crate) fn text_for(&self, user: &str, password: &str) -> String {
         let port = self.config.get_ports().first().unwrap_or(&5432);
@@ -158,20 +171,22 @@ impl DatabaseUrl {
                 .to_string()
         };
         let (user, database) = (encode(user), encode(self.database()));
-        match self.config.get_hosts().first() {
-            Some(Host::Unix(folder)) => {
-                let folder = encode(&folder.display().to_string());
-                format!("postgres://{user}:{password}@{folder}:{port}/{database}")
-            }
-            Some(Host::Tcp(host)) if host.contains(':') => {
-                format!("postgres://{user}:{password}@[{host}]:{port}/{database}")
-            }
-            Some(Host::Tcp(host)) => {
-                format!("postgres://{user}:{password}@{host}:{port}/{database}")
-            }
-            None => format!("postgres://{user}:{password}@localhost:{port}/{database}"),
-        }
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Unix(folder)) => encode(&folder.display().to_string()),
+            Some(Host::Tcp(host)) if host.contains(':') => format!("[{host}]"),
+            Some(Host::Tcp(host)) => host.clone(),
+            None => "localhost".to_owned(),
+        };
+        let mark = if self.tls.is_empty() { "" } else { "?" };
+        let tls = &self.tls;
+        format!("postgres://{user}:{password}@{host}:{port}/{database}{mark}{tls}")
     }
+}
+
+/// Sets how a connection is made secret; over a Unix socket it is not.
+fn set_mode(config: &mut Config, mode: SslMode) {
+    let is_local = matches!(config.get_hosts().first(), Some(Host::Unix(_)));
+    config.ssl_mode(if is_local { SslMode::Disable } else { mode });
 }
 
 /// An error with all its causes.
@@ -232,8 +247,52 @@ mod tests {
         let url = url.ok().unwrap();
         assert!(url.verifies());
         assert_eq!(url.ca(), Some(&PathBuf::from("/ca.pem")));
-        assert_eq!(url.text_for("x", "y"), "postgres://x:y@h:1/d");
         assert_eq!(url.at("k", 2).place(), "k:2");
+    }
+
+    #[test]
+    fn a_role_s_url_is_as_secure_as_the_one_it_comes_from() {
+        for (text, expected) in [
+            ("postgres://a:b@h:1/d", "postgres://x:y@h:1/d"),
+            (
+                "postgres://a:b@[::1]/d?connect_timeout=3&sslmode=require",
+                "postgres://x:y@[::1]:5432/d?sslmode=require",
+            ),
+            (
+                "postgres://a:b@h:1/d?sslmode=verify-full&sslrootcert=%2Fa%20b.pem",
+                "postgres://x:y@h:1/d?sslmode=verify-full&sslrootcert=%2Fa%20b.pem",
+            ),
+            (
+                "postgres://a@/d?host=/run/pg",
+                "postgres://x:y@%2Frun%2Fpg:5432/d",
+            ),
+        ] {
+            let url = DatabaseUrl::parse(text).expect(text);
+            assert_eq!(url.text_for("x", "y"), expected);
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_tls() {
+        let mode = |url: &DatabaseUrl| url.config().get_ssl_mode();
+        for (text, expected, on_a_network) in [
+            ("postgres://a@%2Frun/d", SslMode::Disable, SslMode::Prefer),
+            (
+                "postgres://a@/d?host=/run&sslmode=require",
+                SslMode::Disable,
+                SslMode::Require,
+            ),
+            (
+                "postgres://a@h/d?sslmode=require",
+                SslMode::Require,
+                SslMode::Require,
+            ),
+        ] {
+            let url = DatabaseUrl::parse(text).expect(text);
+            assert_eq!(mode(&url), expected, "{text}");
+            assert_eq!(mode(&url.at("k", 2)), on_a_network, "{text}");
+            assert_eq!(mode(&url.at("/run", 2)), SslMode::Disable, "{text}");
+        }
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub async fn watch(settings: WatchSettings, outlet: Outlet<Position>, shutdown: 
         leader: None,
         follower_lag: Teller::new("follower lag"),
         is_monitor: true,
+        is_late: false,
     };
     tokio::select! {
         () = shutdown.requested() => {}
@@ -79,6 +80,8 @@ struct Watcher {
     leader: Option<((String, u16), Client)>,
     follower_lag: Teller,
     is_monitor: bool,
+    /// Whether anything has failed: what the log says since the start was not read then.
+    is_late: bool,
 }
 
 impl Watcher {
@@ -86,6 +89,7 @@ impl Watcher {
         let mut failures = 0;
         loop {
             if let Err(fault) = self.session(&mut failures).await {
+                self.is_late = true;
                 self.server.fault(&fault);
             }
             failures += 1;
@@ -122,7 +126,7 @@ impl Watcher {
         }
         let mut readings = Readings::ask(client).await.map_err(failed)?;
         self.tell_rights(&readings);
-        readings.lag_commits = self.lag(&readings).await;
+        readings.lag_commits = self.lag_in_time(&readings).await;
         let (name, addon) = (&self.settings.name, &self.settings.addon);
         let line = readings.line(name, addon, &mut self.disk);
         let event = Event {
@@ -148,6 +152,21 @@ impl Watcher {
             warn!(%fault, "some samples are left out");
         }
         self.is_monitor = readings.is_monitor;
+    }
+
+    /// `lag`, unless the leader hangs: that is no fault of the standby's, and its samples go on.
+    async fn lag_in_time(&mut self, readings: &Readings) -> Option<i64> {
+        if let Ok(lag) = timeout(LEADER_TIMEOUT, self.lag(readings)).await {
+            return lag;
+        }
+        // What is asked there next would wait behind this.
+        self.leader = None;
+        let (host, port) = readings.leader.as_ref()?;
+        self.follower_lag.fault(&Fault::TimedOut {
+            place: self.settings.url.at(host, *port).place(),
+            timeout: LEADER_TIMEOUT,
+        });
+        None
     }
 
     /// By how many transactions a standby is behind: the leader is asked as the same user.
@@ -180,6 +199,10 @@ impl Watcher {
         };
         match told.files(&self.settings.url) {
             Ok(found) => {
+                let found = LogFiles {
+                    is_late: self.is_late,
+                    ..found
+                };
                 self.logs.works();
                 files.send_if_modified(|known| {
                     let is_new = known
@@ -191,7 +214,10 @@ impl Watcher {
                     is_new
                 });
             }
-            Err(fault) => self.logs.fault(&fault),
+            Err(fault) => {
+                self.is_late = true;
+                self.logs.fault(&fault);
+            }
         }
     }
 }
@@ -204,6 +230,8 @@ struct LogSettings {
     destination: String,
     collector: bool,
     prefix: String,
+    /// What files are called; unknown to who may not see it.
+    filename: Option<String>,
 }
 
 impl LogSettings {
@@ -215,6 +243,7 @@ impl LogSettings {
             destination: row.try_get(2)?,
             collector: row.try_get(3)?,
             prefix: row.try_get(4)?,
+            filename: row.try_get(5)?,
         })
     }
 
@@ -233,6 +262,10 @@ impl LogSettings {
         } else if writes("csvlog") {
             Reader::Csv
         } else if writes("stderr") {
+            // Those of the other formats end in their names whatever this says.
+            if let Some(filename) = self.filename.clone().filter(|name| !name.ends_with(".log")) {
+                return Err(Fault::FileName { place, filename });
+            }
             match Prefix::parse(&self.prefix) {
                 Ok(prefix) => Reader::Stderr(prefix),
                 Err(error) => return Err(Fault::Prefix { place, error }),
@@ -257,9 +290,13 @@ impl LogSettings {
             directory: data.unwrap_or_default().join(&self.directory),
             reader,
             settings: format!("{self:?}"),
+            is_late: false,
         })
     }
 }
+
+/// How long a standby's leader may take: much less than what the standby may take with it.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Settings that a role may not see are not in the view.
 const QUERY: &str = "SELECT \
@@ -267,7 +304,8 @@ const QUERY: &str = "SELECT \
     (SELECT setting FROM pg_settings WHERE name = 'log_directory'), \
     current_setting('log_destination'), \
     current_setting('logging_collector')::bool, \
-    current_setting('log_line_prefix')";
+    current_setting('log_line_prefix'), \
+    (SELECT setting FROM pg_settings WHERE name = 'log_filename')";
 
 #[cfg(test)]
 mod tests {
@@ -282,6 +320,7 @@ mod tests {
             destination: "stderr, csvlog,jsonlog".to_owned(),
             collector: true,
             prefix: "%m [%p] ".to_owned(),
+            filename: Some("postgresql-%a.log".to_owned()),
         };
         let check = |settings: LogSettings, expected: Result<(&str, &str), &str>| {
             let found = settings.files(&url);
@@ -307,6 +346,14 @@ mod tests {
         let mut other = with("stderr");
         other.prefix = "%m ".to_owned();
         check(other, Err("log_line_prefix on h:5432 cannot be read"));
+        for (destination, expected) in [
+            ("stderr", Err("log_filename on h:5432 is \"pg-%a\"")),
+            ("csvlog", Ok(("/data/log", "csv"))),
+        ] {
+            let mut other = with(destination);
+            other.filename = Some("pg-%a".to_owned());
+            check(other, expected);
+        }
         let mut other = with("stderr");
         other.collector = false;
         check(other, Err("logging_collector is off"));

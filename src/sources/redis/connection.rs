@@ -157,7 +157,7 @@ impl Connection {
     /// The reply to a command.
     ///
     /// # Errors
-    /// `Fault`; after any but `NotPermitted` the connection is of no use.
+    /// `Fault`; after any but `NotPermitted` and `Refused` the connection is of no use.
     pub async fn ask(&mut self, words: &[&str]) -> Result<Reply, Fault> {
         let asked = timeout(TIMEOUT, self.exchange(words)).await;
         match asked {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::sources::machine;
 use crate::sources::machine::Disk;
@@ -32,6 +33,12 @@ impl Info {
         self.values.get("run_id").map_or("", String::as_str)
     }
 
+    /// How long this run has lasted, in whole seconds.
+    #[must_use]
+    pub fn uptime(&self) -> Option<Duration> {
+        self.number("uptime_in_seconds").map(Duration::from_secs)
+    }
+
     /// Whether the server still reads its file: it says this, and little else.
     #[must_use]
     pub fn is_loading(&self) -> bool {
@@ -45,11 +52,7 @@ impl Info {
     /// The process, if it is on this machine: another one of that number is not called so.
     fn process(&self) -> Option<u32> {
         let pid = u32::try_from(self.number("process_id")?).ok()?;
-        let command = machine::command(pid)?;
-        ["redis", "valkey"]
-            .iter()
-            .any(|name| command.contains(name))
-            .then_some(pid)
+        is_server(&machine::command(pid)?).then_some(pid)
     }
 
     /// The line, keys in Heroku's order.
@@ -81,9 +84,33 @@ impl Info {
     }
 }
 
+/// Whether a command line is a server's. Its words may be anything, also our own: `logboom redis` is
+/// process 1 of its container, as a server is of another.
+fn is_server(command: &str) -> bool {
+    let program = command.split_whitespace().next().unwrap_or_default();
+    let (_, name) = program.rsplit_once('/').unwrap_or(("", program));
+    let servers = ["redis-server", "valkey-server"];
+    servers.iter().any(|server| name.starts_with(server))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_server_is_called_so() {
+        for (command, expected) in [
+            ("redis-server 127.0.0.1:6379", true),
+            ("/usr/bin/redis-server *:6379 [cluster]", true),
+            ("/opt/valkey-server-8 *:6379", true),
+            ("logboom redis --redis-url redis://redis-server", false),
+            ("/redis-server/logboom redis", false),
+            ("sh -c redis-server", false),
+            ("", false),
+        ] {
+            assert_eq!(is_server(command), expected, "{command}");
+        }
+    }
 
     #[test]
     fn the_line_says_what_the_server_says() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
+use tracing::info;
 use tracing::warn;
 
 use crate::clock;
@@ -95,7 +96,6 @@ impl Watcher {
             let now = ticks.tick().await;
             let reply = connection.ask(&["INFO"]).await?;
             let info = Info::parse(&reply.text().unwrap_or_default());
-            *failures = 0;
             if info.is_loading() {
                 self.server.fault(&Fault::NotReady {
                     place: self.settings.url.shown(),
@@ -105,13 +105,15 @@ impl Watcher {
                 self.server.works();
             }
             if self.settings.has_slowlog {
-                self.tell_slow(&mut connection, info.run_id()).await?;
+                self.tell_slow(&mut connection, &info).await?;
             }
             // A tick may come a little early.
             if due.is_none_or(|due| due <= now + TICK_SLACK) {
                 due = Some(now + every);
                 self.tell_samples(&info).await;
             }
+            // A whole round: a server that breaks off in its middle is asked ever more seldom.
+            *failures = 0;
         }
     }
 
@@ -127,8 +129,8 @@ impl Watcher {
         self.outlet.send(event, None).await;
     }
 
-    /// A user that may not see slow commands gets its samples all the same.
-    async fn tell_slow(&mut self, connection: &mut Connection, run: &str) -> Result<(), Fault> {
+    /// Whoever may not see slow commands, or has a server without them, gets the samples all the same.
+    async fn tell_slow(&mut self, connection: &mut Connection, info: &Info) -> Result<(), Fault> {
         let count = REDIS_SLOWLOG_ENTRIES_MAX.to_string();
         let reply = match connection.ask(&["SLOWLOG", "GET", &count]).await {
             Ok(reply) => reply,
@@ -136,14 +138,24 @@ impl Watcher {
                 self.slowlog.fault(&fault);
                 return Ok(());
             }
+            Err(fault @ Fault::Refused { .. }) => {
+                self.slowlog.fault(&format_args!(
+                    "{fault}; --no-slowlog is for a server without SLOWLOG"
+                ));
+                return Ok(());
+            }
             Err(fault) => return Err(fault),
         };
         self.slowlog.works();
-        let news = self.seen.take(run, &reply);
+        let now = clock::now();
+        let news = self.seen.take(info.run_id(), info.uptime(), now, &reply);
+        if news.is_of_another {
+            info!("another server answers now; its slow commands up to now are old");
+        }
         if 0 < news.missed {
             warn!(
                 missed = news.missed,
-                "slow commands were overwritten before they were read; \
+                "slow commands were overwritten or reset before they were read; \
                 raise slowlog-max-len"
             );
             self.outlet
