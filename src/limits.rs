@@ -426,9 +426,13 @@ pub const SHIP_POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How often files to follow are looked for.
 pub const SHIP_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A file that is found no more, and grew no more for this long, is done with: who rotates files
+/// A file that has no name any more, and grew no more for this long, is done with: who rotates files
 /// tells their writer within that time.
 pub const SHIP_FILE_GONE_AFTER: Duration = Duration::from_secs(30);
+
+/// Looks for files, one after the other, that did not find one which is done with: a moment in which
+/// nobody looked says nothing.
+pub const SHIP_FILE_SCANS_MISSED_MIN: u32 = 3;
 
 /// Connections to a shipper's local socket at once; more wait.
 pub const SHIP_CONNECTIONS_MAX: usize = 256;

@@ -209,7 +209,8 @@ pub fn start(
         )?),
     });
     let settings = Arc::new(settings);
-    let queue = Arc::new(Queue::new(&settings));
+    let queue = Queue::new(settings.queue_lines_max, settings.batch_lines_max);
+    let queue = Arc::new(queue);
     let (deadline, until) = watch::channel(None);
     let (ended, done) = oneshot::channel();
     let collector = Collector {

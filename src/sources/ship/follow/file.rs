@@ -18,6 +18,8 @@ pub(crate) struct Followed {
     position: u64,
     /// The beginning, as far as it was read.
     head: Vec<u8>,
+    /// Whether it had a name, any, at the last look.
+    has_name: bool,
 }
 
 /// What a look at a file brought.
@@ -40,6 +42,7 @@ impl Followed {
             key,
             position: 0,
             head: Vec::new(),
+            has_name: true,
         };
         followed.read_head()?;
         Ok(followed)
@@ -48,6 +51,11 @@ impl Followed {
     /// Where the next byte is read.
     pub(crate) const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Whether it can be found under any name.
+    pub(crate) const fn has_name(&self) -> bool {
+        self.has_name
     }
 
     /// How long the file is.
@@ -103,7 +111,9 @@ impl Followed {
 
     /// Reads on.
     pub(crate) fn read(&mut self) -> io::Result<Read> {
-        let bytes = self.bytes()?;
+        let metadata = self.file.metadata()?;
+        self.has_name = 0 < metadata.nlink();
+        let bytes = metadata.len();
         let is_emptied = bytes < self.position;
         // Emptied and written beyond the old place since the last look.
         let is_anew = self.position < bytes && !self.has_same_head()?;
