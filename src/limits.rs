@@ -417,6 +417,10 @@ pub const SHIP_FILE_HEAD_BYTES: usize = 256;
 /// The end of what was read of a followed file, by which a copy of it is told from another file.
 pub const SHIP_FILE_COMPARED_BYTES: usize = 4 * 1024;
 
+/// A copy of a file that was emptied was made at most this long before that was seen whole for the
+/// last time: some minutes are enough to copy some GiB.
+pub const SHIP_COPY_AGE_MAX: Duration = Duration::from_secs(120);
+
 /// Reads of one followed file before others have their turn: 4 MiB.
 pub const SHIP_FILE_READS_MAX: usize = 64;
 

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::limits::{SHIP_PLACES_MAX, SHIP_PLACES_SAVE_INTERVAL};
 
 /// What names a file, whatever it is called.
@@ -56,6 +58,8 @@ pub(crate) struct Mark {
 pub struct Places {
     path: PathBuf,
     is_new: bool,
+    /// When an earlier shipper wrote it for the last time.
+    saved_before: UnixMicros,
     state: Mutex<State>,
 }
 
@@ -103,6 +107,7 @@ impl Places {
             error,
         };
         let mut is_new = false;
+        let saved_before = modified(path);
         let marks: Vec<Mark> = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 is_new = true;
@@ -117,6 +122,7 @@ impl Places {
         let places = Self {
             path: path.to_owned(),
             is_new,
+            saved_before,
             state: Mutex::default(),
         };
         places.advance(&marks);
@@ -128,6 +134,16 @@ impl Places {
     /// Whether there was no file: nobody followed anything before.
     pub(crate) const fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// When an earlier shipper wrote places for the last time.
+    pub(crate) const fn saved_before(&self) -> UnixMicros {
+        self.saved_before
+    }
+
+    /// The files of which places are known.
+    pub(crate) fn keys(&self) -> Vec<FileKey> {
+        self.lock().marks.keys().copied().collect()
     }
 
     /// Where to go on in a file.
@@ -199,6 +215,16 @@ impl Places {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When the file was written; 0 when nobody knows.
+fn modified(path: &Path) -> UnixMicros {
+    let modified = path.metadata().and_then(|metadata| metadata.modified());
+    let since = modified
+        .ok()
+        .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
+        .unwrap_or_default();
+    UnixMicros::new(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Does what blocks on a thread that may.

@@ -3,17 +3,21 @@
 //! Files are looked at four times a second, and looked for once a second: that works on every file
 //! system, and a rotation in between costs nothing, since a file is known by its inode and read to
 //! its end under whatever name. (Who rotates more often than once a second names the rotated files,
-//! too.) What was rotated while no shipper ran is found by its inode. What nobody can read is what
-//! was written between the copy and the emptying of a rotation that does so (`copytruncate`), and
-//! what was not read yet when it came.
+//! too.) What was rotated while no shipper ran is found by its inode. Who rotates by copying
+//! and emptying (`copytruncate`) leaves a copy, which is read on where the emptied file was left, if it
+//! is in the same folder. What nobody can read is what was written between the copy and the emptying;
+//! and when there is no copy, what was not read yet, of which is warned.
 //!
 //! The reader waits for room in the queue: the files keep what there is none for, and nobody who
 //! writes them is held up. Files are looked for while it waits, too, so that one which is rotated
 //! twice meanwhile is open by then. A file stays open as long as it has a name anywhere, since its
 //! writer may have it open as well.
 
+mod copies;
 mod file;
+mod kin;
 mod scan;
+mod search;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +106,10 @@ impl Follower {
         let is_first = self.is_first;
         self.is_first = false;
         for (key, path) in self.unknown(now, is_first).await {
+            if self.sources.iter().any(|source| source.key == key) {
+                // It came as the copy of another.
+                continue;
+            }
             if !self.make_room(now) {
                 if !std::mem::replace(&mut self.is_full_told, true) {
                     warn!(path = %path.display(), "too many files, this one is not followed");
@@ -139,6 +147,9 @@ impl Follower {
             }
         }
         files.retain(|(key, _)| found.contains_key(key));
+        // A copy comes behind what it was made of.
+        let places = self.settings.places.as_ref();
+        files.sort_by_key(|(key, _)| places.is_some_and(|places| places.of(*key).is_none()));
         files
     }
 
@@ -174,39 +185,46 @@ impl Follower {
             Err(error) => return Err(error),
         };
         let places = self.settings.places.as_ref();
-        let known = self.left.remove(&key);
-        let is_resumed = match known.or_else(|| places?.of(key)) {
+        let known = self.left.remove(&key).or_else(|| places?.of(key));
+        let is_resumed = match known {
             Some(mark) => followed.resume(mark)?,
             None => false,
         };
         let is_first_ever = is_first && places.is_none_or(|places| places.is_new());
         let is_old = is_first_ever && !self.settings.is_from_start;
-        if !is_resumed && (is_old || self.has_original_of(&followed)?) {
+        if !is_resumed && is_old {
             followed = on_disk(move || {
                 followed.skip_to_end()?;
                 Ok(followed)
             })
             .await?;
         }
-        if let Some(places) = places {
-            // So that it is known at the next start.
-            places.advance(&[followed.mark(followed.position())]);
+        if let Some(mark) = known.filter(|_| !is_resumed) {
+            self.add_copy_with(mark, path).await;
         }
-        info!(path = %path.display(), position = followed.position(), "following a file");
-        let reading = self.settings.reading.clone();
-        let source = Source::new(followed, path, reading, places.is_some());
+        let mut source = self.source(followed, path);
+        source.waits_for = match is_resumed || is_old {
+            true => None,
+            false => self.original_of(&mut source),
+        };
+        if source.waits_for.is_none() {
+            self.register(source.mark());
+        }
         self.sources.push(source);
         Ok(true)
     }
 
-    /// Whether `followed` is a copy of a file that is followed.
-    fn has_original_of(&self, followed: &Followed) -> io::Result<bool> {
-        for other in self.sources.iter().filter_map(Source::followed) {
-            if followed.is_copy_of(other)? {
-                return Ok(true);
-            }
+    fn source(&self, followed: Followed, path: &Path) -> Source {
+        info!(path = %path.display(), position = followed.position(), "following a file");
+        let reading = self.settings.reading.clone();
+        Source::new(followed, path, reading, self.settings.places.is_some())
+    }
+
+    /// So that a file is known at the next start.
+    fn register(&self, mark: Option<Mark>) {
+        if let (Some(places), Some(mark)) = (&self.settings.places, mark) {
+            places.advance(&[mark]);
         }
-        Ok(false)
     }
 
     /// Whether one more can be followed: of those that are not found any more, the one that was not for
@@ -224,6 +242,7 @@ impl Follower {
             return false;
         };
         let source = self.sources.remove(index);
+        self.release_copies(&source);
         warn!(path = %source.path.display(), "too many files, this one is not followed any more");
         if SHIP_PLACES_MAX <= self.left.len() {
             self.left.pop_first();
@@ -253,10 +272,16 @@ impl Follower {
     /// Reads some of one file; says whether there may be more.
     async fn read_some(&mut self, index: usize, intake: &Intake, stop: &Shutdown) -> bool {
         for _ in 0..SHIP_FILE_READS_MAX {
-            let Some(source) = self.sources.get_mut(index).filter(|_| !stop.is_requested()) else {
+            self.judge(index);
+            let is_read = |source: &&mut Source| source.waits_for.is_none() && !stop.is_requested();
+            let Some(source) = self.sources.get_mut(index).filter(is_read) else {
                 return false;
             };
             let brought = source.read().await;
+            if brought.is_emptied {
+                self.go_on_in_copy(index, intake).await;
+                continue;
+            }
             let has_more = brought.has_more;
             self.give(brought, intake).await;
             if !has_more {
@@ -281,7 +306,10 @@ impl Follower {
     /// Ends what can neither be written nor found any more.
     async fn let_go(&mut self, intake: &Intake) {
         let now = clock::now();
-        for mut source in self.sources.extract_if(.., |source| source.is_gone(now)) {
+        let is_gone = |source: &mut Source| source.is_gone(now);
+        let gone: Vec<Source> = self.sources.extract_if(.., is_gone).collect();
+        for mut source in gone {
+            self.release_copies(&source);
             source.end().give(intake).await;
         }
     }
@@ -437,6 +465,81 @@ mod tests {
         following.rename("elsewhere", "d");
         following.append("d/a.log", "again\n");
         assert_eq!(following.text().await, "again\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_rotation_by_copying_and_emptying_every_line_comes_once() {
+        for (pattern, copy) in [
+            ("a.log*", "a.log.1"),
+            ("a.log", "a.log.1"),
+            ("a.log", "old/of/another.name"),
+            ("a.log", "of another name"),
+        ] {
+            let is_found = !copy.starts_with("old/");
+            let following = Following::start(pattern, &[("a.log", "")]).await;
+            let first = numbered("a line that is rotated", 300);
+            following.append("a.log", &first);
+            following.append("a.log", "begun");
+            assert_eq!(following.text().await, first);
+            // All at once: nobody sees the copy before the file is empty.
+            following.append("a.log", " and ended\nunread\n");
+            let path = |name: &str| following.folder.path().join(name);
+            fs::create_dir_all(path(copy).parent().unwrap()).unwrap();
+            fs::copy(path("a.log"), path(copy)).unwrap();
+            fs::write(path("a.log"), "new\n").unwrap();
+            let expected = match is_found {
+                true => "begun and ended\nunread\nnew\n",
+                false => "begunnew\n",
+            };
+            assert_eq!(following.text().await, expected, "{pattern} {copy}");
+            // It is not read again, nor is it in the way.
+            following.rename(copy, "a.log.2");
+            following.append("a.log", &first);
+            assert_eq!(following.text().await, first, "{pattern} {copy}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_that_is_there_before_the_file_is_emptied_waits() {
+        let following = Following::start("a.log*", &[("a.log", "")]).await;
+        let path = |name: &str| following.folder.path().join(name);
+        following.append("a.log", "1\n2\n");
+        assert_eq!(following.text().await, "1\n2\n");
+        fs::copy(path("a.log"), path("a.log.1")).unwrap();
+        assert_eq!(following.text().await, "");
+        // What stands in both is read in the first.
+        following.append("a.log", "3\n");
+        following.append("a.log.1", "3\n");
+        assert_eq!(following.text().await, "3\n");
+        fs::write(path("a.log"), "4\n").unwrap();
+        assert_eq!(following.text().await, "4\n");
+        following.append("a.log.1", "5\n");
+        assert_eq!(following.text().await, "5\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_begins_as_another_file_is_none_the_less_new() {
+        let following = Following::start("*.log*", &[]).await;
+        let mut expected = String::from("booting\n");
+        following.append("worker.1.log", "booting\n");
+        assert_eq!(following.text().await, "booting\n");
+        for (name, text) in [
+            ("worker.2.log", "booting\nhello\n"),
+            ("worker.1.log.err", "booting\n"),
+        ] {
+            following.append(name, text);
+            assert_eq!(following.text().await, text, "{name}");
+        }
+        // Named as if it were rotated, and with a life of its own.
+        following.append("worker.1.log.2", "booting\n");
+        assert_eq!(following.text().await, "");
+        following.append("worker.1.log.2", "hello\n");
+        expected.push_str("hello\n");
+        assert_eq!(following.text().await, "hello\n");
+        // Rotated by its name: the new one is none of the old one's copies.
+        following.rename("worker.1.log", "worker.1.log.3");
+        following.append("worker.1.log", &expected);
+        assert_eq!(following.text().await, expected);
     }
 
     #[tokio::test(start_paused = true)]

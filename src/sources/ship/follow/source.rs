@@ -1,5 +1,7 @@
 //! A followed file, the lines that are read out of it, and for how long it is looked for in vain.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,8 +9,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::limits::{SHIP_FILE_GONE_AFTER, SHIP_FILE_SCANS_MISSED_MIN};
 use crate::sources::ship::follow::file::{Followed, Read};
+use crate::sources::ship::follow::kin::Kin;
+use crate::sources::ship::follow::search::Search;
 use crate::sources::ship::lines::{Fed, Lines};
 use crate::sources::ship::places::{FileKey, Mark};
 use crate::sources::ship::queue::Intake;
@@ -27,6 +32,10 @@ pub(crate) struct Source {
     is_marked: bool,
     reading: Reading,
     lines: Lines,
+    /// The file that this one is a copy of; as long as that is there, nothing is read here.
+    pub(crate) waits_for: Option<FileKey>,
+    /// When it was last read, or seen to have nothing more.
+    read_at: UnixMicros,
     is_trouble_told: bool,
     missed: Missed,
 }
@@ -39,6 +48,8 @@ pub(crate) struct Brought {
     mark: Option<Mark>,
     /// Whether there may be more.
     pub(crate) has_more: bool,
+    /// Whether the file was emptied, and is to be restarted.
+    pub(crate) is_emptied: bool,
 }
 
 impl Source {
@@ -60,6 +71,8 @@ impl Source {
             is_marked,
             lines: Lines::new(reading.clone(), followed.position()),
             reading,
+            waits_for: None,
+            read_at: clock::wall(),
             is_trouble_told: false,
             missed: Missed::default(),
             followed: Some(followed),
@@ -110,27 +123,26 @@ impl Source {
         match read {
             Ok(Read::Bytes(bytes)) => {
                 self.missed = Missed::default();
+                self.read_at = clock::wall();
                 Brought {
                     fed: self.lines.feed(&bytes, now()),
                     mark,
                     has_more: true,
+                    is_emptied: false,
                 }
             }
-            Ok(Read::Restarted) => {
-                let rest = self.lines.end(now());
-                self.lines = Lines::new(self.reading.clone(), 0);
-                Brought {
-                    fed: rest,
-                    // The file holds it no more: there is no place to come back to.
-                    mark: None,
-                    has_more: true,
-                }
-            }
-            Ok(Read::Nothing) => Brought {
-                fed: self.due(),
-                mark,
-                has_more: false,
+            Ok(Read::Emptied) => Brought {
+                is_emptied: true,
+                ..Brought::default()
             },
+            Ok(Read::Nothing) => {
+                self.read_at = clock::wall();
+                Brought {
+                    fed: self.due(),
+                    mark,
+                    ..Brought::default()
+                }
+            }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_trouble_told, true) {
                     warn!(%error, process = self.group, "a followed file cannot be read");
@@ -142,15 +154,77 @@ impl Source {
 
     /// What is left when nobody reads it any more.
     pub(crate) fn end(&mut self) -> Brought {
-        let mark = match &self.followed {
-            Some(followed) if self.is_marked => Some(followed.mark(0)),
-            _ => None,
-        };
         Brought {
             fed: self.lines.end(now()),
-            mark,
-            has_more: false,
+            mark: self.mark(),
+            ..Brought::default()
         }
+    }
+
+    /// The place up to which it is read, if places are kept.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        let followed = self.followed.as_ref().filter(|_| self.is_marked)?;
+        Some(followed.mark(followed.position()))
+    }
+
+    /// Begins again with the emptied file; `copy` goes on where it was, if there is one. Gives what was
+    /// left of it, when nothing can follow.
+    pub(crate) fn restart(&mut self, copy: Option<&mut Self>) -> Brought {
+        let position = |source: &Self| source.followed.as_ref().map(Followed::position);
+        let copy = copy.filter(|copy| position(copy) == position(self));
+        if let Some(followed) = &mut self.followed {
+            followed.restart();
+        }
+        let mut old = std::mem::replace(&mut self.lines, Lines::new(self.reading.clone(), 0));
+        if let Some(copy) = copy {
+            // A line may begin in the one and end in the other.
+            copy.lines = old;
+            copy.reading = self.reading.clone();
+            copy.group = self.group.clone();
+            return Brought::default();
+        }
+        // The file holds it no more: there is no place to come back to.
+        Brought {
+            fed: old.end(now()),
+            ..Brought::default()
+        }
+    }
+
+    /// What it is to `other`, which was there first. What cannot be read is no copy.
+    pub(crate) fn kin_of(&mut self, other: &Self, has_ended: bool) -> Kin {
+        match (&mut self.followed, &other.followed) {
+            (Some(copy), Some(original)) => {
+                copy.kin_of(original, has_ended).unwrap_or(Kin::Unrelated)
+            }
+            _ => Kin::Unrelated,
+        }
+    }
+
+    /// Waits no longer, and is read from `position` on.
+    pub(crate) fn release(&mut self, position: u64) -> io::Result<()> {
+        self.waits_for = None;
+        if let Some(followed) = &mut self.followed {
+            followed.go_to(position)?;
+        }
+        self.lines = Lines::new(self.reading.clone(), position);
+        Ok(())
+    }
+
+    /// Looks for the copy that was made of it before it was emptied; `known` files are something else.
+    pub(crate) async fn copy(&mut self, known: BTreeSet<FileKey>) -> Option<(PathBuf, Followed)> {
+        let search = Search {
+            path: self.path.clone(),
+            known,
+            seen_at: self.read_at,
+        };
+        let emptied = self.followed.take()?;
+        let found = tokio::task::spawn_blocking(move || {
+            let copy = search.copy_of(&emptied);
+            (emptied, copy)
+        });
+        let (emptied, copy) = found.await.ok()?;
+        self.followed = Some(emptied);
+        copy
     }
 
     fn due(&mut self) -> Fed {
