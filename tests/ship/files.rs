@@ -164,6 +164,39 @@ async fn an_emptied_file_without_a_copy_is_said() {
     assert_eq!(ship.ended().await.code, Some(0));
 }
 
+/// What is not delivered and stands nowhere any more is lost, and said to be.
+#[tokio::test]
+async fn lines_whose_file_is_gone_are_lost_and_not_spooled() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let sink = HttpSink::start(vec![Reply::status(503); 1_000]).await;
+    let glob = folder.path().join("*.log");
+    for name in ["gone.log", "emptied.log", "stays.log"] {
+        append(&folder.path().join(name), &lines(0..10));
+    }
+    let flags = [
+        "--file",
+        glob.to_str().unwrap(),
+        "--from-start",
+        "--state",
+        state.to_str().unwrap(),
+        "--wait",
+        "500ms",
+        "--grace",
+        "100ms",
+    ];
+    let ship = Ship::start(&sink.url(), &flags);
+    let posts = sink.posts_until(1).await;
+    assert_eq!(posts[0].header("logplex-msg-count").unwrap(), "30");
+    fs::remove_file(folder.path().join("gone.log")).unwrap();
+    File::create(folder.path().join("emptied.log")).unwrap();
+    ship.signal("TERM");
+    let ended = ship.ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let said = "delivered=0 dropped=0 lost=20 spooled=10";
+    assert!(ended.stderr.contains(said), "{ended:?}");
+}
+
 /// Rotated by copying while no shipper runs: the rest of the copy is still sent, once.
 #[tokio::test]
 async fn a_copy_made_between_two_shippers_is_read_on() {

@@ -79,7 +79,7 @@ impl InputFlags {
             }
             (None, None) => return Ok(None),
         };
-        Ok(Some(Arc::new(Places::open(&path)?)))
+        Ok(Some(Arc::new(Places::open(&path, self.files.clone())?)))
     }
 
     /// Opens what is to be read.

@@ -57,6 +57,8 @@ pub(crate) struct Mark {
 /// The places of all files, and the file that keeps them.
 pub struct Places {
     path: PathBuf,
+    /// Which files are followed.
+    patterns: Vec<glob::Pattern>,
     is_new: bool,
     /// When an earlier shipper wrote it for the last time.
     saved_before: UnixMicros,
@@ -97,11 +99,12 @@ pub enum PlacesError {
 }
 
 impl Places {
-    /// The places that the file at `path` keeps; none when it is not there. Blocks.
+    /// The places of files that match `patterns`, which the file at `path` keeps; none when it is not
+    /// there. Blocks.
     ///
     /// # Errors
     /// `PlacesError`: it cannot be read or written, or keeps something else.
-    pub fn open(path: &Path) -> Result<Self, PlacesError> {
+    pub fn open(path: &Path, patterns: Vec<glob::Pattern>) -> Result<Self, PlacesError> {
         let fault = |error| PlacesError::File {
             path: path.to_owned(),
             error,
@@ -121,6 +124,7 @@ impl Places {
         };
         let places = Self {
             path: path.to_owned(),
+            patterns,
             is_new,
             saved_before,
             state: Mutex::default(),
@@ -134,6 +138,11 @@ impl Places {
     /// Whether there was no file: nobody followed anything before.
     pub(crate) const fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Names of the files that are followed.
+    pub(crate) fn patterns(&self) -> &[glob::Pattern] {
+        &self.patterns
     }
 
     /// When an earlier shipper wrote places for the last time.
@@ -217,6 +226,30 @@ impl Places {
     }
 }
 
+/// Lines of one file that stand behind each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Run {
+    /// That of the last.
+    pub(crate) mark: Mark,
+    pub(crate) lines: u64,
+}
+
+/// The lines of each file; where places go back, it was emptied in between.
+pub(crate) fn runs(marks: impl Iterator<Item = Mark>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for mark in marks {
+        let last = runs.iter_mut().rev().find(|run| run.mark.key == mark.key);
+        match last.filter(|run| run.mark.position <= mark.position) {
+            Some(run) => {
+                run.mark = mark;
+                run.lines += 1;
+            }
+            None => runs.push(Run { mark, lines: 1 }),
+        }
+    }
+    runs
+}
+
 /// When the file was written; 0 when nobody knows.
 fn modified(path: &Path) -> UnixMicros {
     let modified = path.metadata().and_then(|metadata| metadata.modified());
@@ -258,17 +291,25 @@ mod tests {
     }
 
     #[test]
+    fn runs_end_where_a_file_was_emptied() {
+        let marks = [mark(1, 5), mark(2, 3), mark(1, 9), mark(1, 2), mark(2, 7)];
+        let run = |mark, lines| Run { mark, lines };
+        let expected = [run(mark(1, 9), 2), run(mark(2, 7), 2), run(mark(1, 2), 1)];
+        assert_eq!(runs(marks.into_iter()), expected);
+    }
+
+    #[test]
     fn places_are_kept_and_the_oldest_go() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("positions");
-        let places = Places::open(&path).unwrap();
+        let places = Places::open(&path, Vec::new()).unwrap();
         let many: Vec<Mark> = (0..SHIP_PLACES_MAX as u64 + 1)
             .map(|n| mark(n, n))
             .collect();
         places.advance(&many);
         places.advance(&[mark(7, 100), mark(7, 9)]);
         places.save();
-        let again = Places::open(&path).unwrap();
+        let again = Places::open(&path, Vec::new()).unwrap();
         assert_eq!(again.of(mark(0, 0).key), None);
         assert_eq!(
             again.of(mark(7, 0).key),
@@ -278,12 +319,12 @@ mod tests {
         assert_eq!(again.of(mark(8, 0).key), Some(mark(8, 8)));
         fs::write(&path, "something else").unwrap();
         assert!(matches!(
-            Places::open(&path),
+            Places::open(&path, Vec::new()),
             Err(PlacesError::Unknown { .. })
         ));
         let missing = folder.path().join("none/positions");
         assert!(matches!(
-            Places::open(&missing),
+            Places::open(&missing, Vec::new()),
             Err(PlacesError::File { .. })
         ));
     }

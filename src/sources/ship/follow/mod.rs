@@ -15,6 +15,7 @@
 
 mod copies;
 mod file;
+mod held;
 mod kin;
 mod scan;
 mod search;
@@ -39,6 +40,8 @@ use crate::sources::ship::follow::source::{Brought, Source};
 use crate::sources::ship::places::{FileKey, Mark, Places};
 use crate::sources::ship::queue::Intake;
 use crate::sources::ship::reader::Reading;
+
+pub(crate) use held::held_lines;
 
 /// Which files are followed, and how.
 pub struct FollowSettings {
