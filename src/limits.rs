@@ -404,6 +404,9 @@ pub const SHIP_LAST_READS_MAX: Duration = Duration::from_secs(1);
 /// Files that one shipper follows: each is open, and looked at four times a second.
 pub const SHIP_FILES_MAX: usize = 1_024;
 
+/// Files that a shipper looks at of one pattern: more than it follows, so that it can say so.
+pub const SHIP_FILES_FOUND_MAX: usize = 4 * SHIP_FILES_MAX;
+
 /// Files whose places a shipper remembers: those that were rotated away among them.
 pub const SHIP_PLACES_MAX: usize = 4_096;
 

@@ -164,6 +164,23 @@ async fn an_emptied_file_without_a_copy_is_said() {
     assert_eq!(ship.ended().await.code, Some(0));
 }
 
+#[tokio::test]
+async fn a_name_without_a_file_and_too_many_files_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = HttpSink::start([]).await;
+    let glob = folder.path().join("*.log");
+    let flags = ["--file", glob.to_str().unwrap()];
+    let mut ship = Ship::start(&sink.url(), &flags);
+    ship.said("there is no such file yet").await;
+    for n in 0..1_025 {
+        append(&folder.path().join(format!("{n}.log")), "");
+    }
+    // Where the process may open fewer, that is said instead.
+    ship.said("is not followed").await;
+    ship.signal("TERM");
+    assert_eq!(ship.ended().await.code, Some(0));
+}
+
 /// What is not delivered and stands nowhere any more is lost, and said to be.
 #[tokio::test]
 async fn lines_whose_file_is_gone_are_lost_and_not_spooled() {

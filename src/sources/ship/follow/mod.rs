@@ -66,6 +66,7 @@ pub async fn follow(settings: FollowSettings, intake: &Intake, stop: &Shutdown) 
         is_full_told: false,
         refused: BTreeSet::new(),
     };
+    tell_troubles(&follower.settings.patterns).await;
     while !stop.is_requested() {
         let poll_at = clock::now() + SHIP_POLL_INTERVAL;
         follower.look().await;
@@ -314,6 +315,17 @@ impl Follower {
         for mut source in gone {
             self.release_copies(&source);
             source.end().give(intake).await;
+        }
+    }
+}
+
+/// Says once what the names may have got wrong.
+async fn tell_troubles(patterns: &[glob::Pattern]) {
+    for pattern in patterns {
+        let asked = pattern.clone();
+        let trouble = tokio::task::spawn_blocking(move || scan::trouble(&asked)).await;
+        if let Ok(Some(reason)) = trouble {
+            warn!(%pattern, reason, "not every file of this name can be followed");
         }
     }
 }
