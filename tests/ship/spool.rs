@@ -45,6 +45,8 @@ async fn the_next_shipper_sends_first_what_the_last_one_left() {
     first.close();
     let ended = first.ended().await;
     assert_eq!(ended.code, Some(0), "all is on the disk: {ended:?}");
+    let said = "delivered=0 dropped=0 lost=0 spooled=25: the rest is on the disk";
+    assert!(ended.stderr.contains(said), "{ended:?}");
     assert_eq!(batches(&path).len(), 3);
     let tried = sink.posts();
     let tried_id = tried[0].header("logplex-frame-id").unwrap();

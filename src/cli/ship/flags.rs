@@ -195,6 +195,13 @@ fn router_url(text: &str) -> Result<DrainUrl, String> {
     if !scheme.is_some_and(|scheme| ["http", "https"].contains(&&*scheme.to_ascii_lowercase())) {
         return Err("it must begin with http:// or https://".to_owned());
     }
+    // A `/` at the end is no path: nobody takes lines there.
+    let text = match text.split_once("://") {
+        Some((_, rest)) if rest.find('/') == Some(rest.len().saturating_sub(1)) => {
+            text.strip_suffix('/').unwrap_or(text)
+        }
+        _ => text,
+    };
     let has_path = text
         .split_once("://")
         .is_some_and(|(_, rest)| rest.contains(['/', '?', '#']));
@@ -299,7 +306,7 @@ mod tests {
         };
         check("http://h:1", Ok("http://h:1/logs"));
         check("http://token:t.a@h", Ok("http://token:t.a@h/logs"));
-        check("https://h/", Ok("https://h/"));
+        check("https://h/", Ok("https://h/logs"));
         check("https://h/in?x=1", Ok("https://h/in?x=1"));
         check("h:1/logs", Err("it must begin with http:// or https://"));
         check("syslog://h", Err("it must begin with http:// or https://"));

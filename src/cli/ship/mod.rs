@@ -40,8 +40,8 @@ pub(crate) struct Ship {
 /// Ships what it is told to read; returns when that has ended and is delivered.
 pub(crate) fn run(given: &Ship, environment: &Environment) -> Result<ExitCode, CliError> {
     let mut settings = given.flags.settings(environment)?;
-    settings.places = given.inputs.places(&given.flags)?;
     LogLevel::install(given.flags.log_level());
+    settings.places = given.inputs.places(&given.flags)?;
     let runtime = small_runtime()?;
     let report = runtime.block_on(ship(given, settings));
     // A read of stdin may hold its thread for ever.
@@ -115,9 +115,16 @@ pub(crate) fn verdict(report: &Report) -> ExitCode {
         ..
     } = *report;
     if dropped == 0 && lost == 0 {
+        if 0 < spooled {
+            output::note(&format_args!(
+                "logboom: delivered={delivered} dropped=0 lost=0 spooled={spooled}: the rest is on the \
+                 disk, and the next shipper sends it"
+            ));
+        }
         return ExitCode::SUCCESS;
     }
     let told = match report.untold_dropped + report.untold_lost {
+        0 if spooled == 0 => "the router was told",
         0 => "the router was told, or will be by the next shipper",
         _ => "the router was not told of all",
     };
