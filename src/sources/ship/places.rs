@@ -72,6 +72,8 @@ struct State {
     changes: u64,
     saved_changes: u64,
     saved_at: Option<Instant>,
+    /// Whether it was said that they cannot be saved, since they were for the last time.
+    is_trouble_told: bool,
 }
 
 /// Why places cannot be kept.
@@ -131,7 +133,13 @@ impl Places {
         };
         places.advance(&marks);
         // Now, since it cannot be said later to anybody who could mend it.
-        places.write(&places.marks().1).map_err(fault)?;
+        match places.write(&places.marks().1) {
+            // What gives the disk room again is a shipper that delivers what it holds.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                warn!(path = %path.display(), %error, "positions of files cannot be kept");
+            }
+            written => written.map_err(fault)?,
+        }
         Ok(places)
     }
 
@@ -199,8 +207,12 @@ impl Places {
                 let mut state = self.lock();
                 state.saved_changes = changes;
                 state.saved_at = Some(clock::now());
+                state.is_trouble_told = false;
             }
             Err(error) => {
+                if std::mem::replace(&mut self.lock().is_trouble_told, true) {
+                    return;
+                }
                 warn!(path = %self.path.display(), %error, "positions of files cannot be kept");
             }
         }

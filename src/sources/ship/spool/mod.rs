@@ -67,6 +67,8 @@ struct State {
     is_closed: bool,
     /// Whether there is no time left to wait for room.
     is_leaving: bool,
+    /// Whether it was said that files cannot be written, since one was for the last time.
+    is_trouble_told: bool,
 }
 
 /// One batch.
@@ -103,7 +105,7 @@ impl Spool {
                     }
                     state.push(Entry {
                         number,
-                        bytes: folder.bytes(number).map_err(fault)?,
+                        bytes: disk_bytes(folder.bytes(number).map_err(fault)?),
                         lines: batch.lines,
                         told: batch.told,
                         batch: None,
@@ -158,13 +160,18 @@ impl Spool {
             (number, state.is_synced)
         };
         let bytes = file::write(&batch);
-        let bytes_count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let bytes_count = disk_bytes(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.make_room(bytes_count).await;
         let written = self
             .on_disk(move |folder| folder.write(number, &bytes, is_synced))
             .await;
-        if let Err(error) = &written {
+        if let Err(error) = &written
+            && !self.was_trouble_told(true)
+        {
             warn!(%error, "a batch cannot be spooled, it is in memory only");
+        }
+        if written.is_ok() {
+            self.was_trouble_told(false);
         }
         let is_on_disk = written.is_ok();
         if let (true, Some(places)) = (is_on_disk, &self.places) {
@@ -338,6 +345,11 @@ impl Spool {
         }
     }
 
+    /// One line for a trouble, however long it lasts.
+    fn was_trouble_told(&self, is_told: bool) -> bool {
+        std::mem::replace(&mut self.lock().is_trouble_told, is_told)
+    }
+
     fn remove_first(&self) -> Option<Entry> {
         let mut state = self.lock();
         state.is_taken = false;
@@ -376,6 +388,15 @@ impl State {
         self.entries.push_back(entry);
     }
 }
+
+/// What a file of `bytes` takes of the disk: whole blocks, and some of its name and its inode.
+fn disk_bytes(bytes: u64) -> u64 {
+    let blocks = bytes.div_ceil(BLOCK_BYTES) + 1;
+    blocks.saturating_mul(BLOCK_BYTES)
+}
+
+/// A block of most file systems.
+const BLOCK_BYTES: u64 = 4 * 1024;
 
 fn tell_torn(number: u64, lines: Option<u64>) {
     match lines {
