@@ -67,6 +67,38 @@ async fn the_next_shipper_sends_first_what_the_last_one_left() {
     assert_eq!(batches(&path), Vec::<std::path::PathBuf>::new());
 }
 
+/// Lines of one channel do not come into another unless somebody says so.
+#[tokio::test]
+async fn a_spool_of_another_token_is_sent_only_when_it_is_adopted() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let bad = HttpSink::start(vec![Reply::status(503); 100]).await;
+    let url = |sink: &HttpSink, token: &str| format!("http://token:{token}@{}/logs", sink.address);
+    let flags = ["--spool", spool, "--grace", "200ms"];
+    let mut first = Ship::start(&url(&bad, "t.one"), &flags);
+    first.write(lines(0..7)).await;
+    first.close();
+    assert_eq!(first.ended().await.code, Some(0));
+
+    let good = HttpSink::start([]).await;
+    let mut other = Ship::start(&url(&good, "t.two"), &flags);
+    other.close();
+    let ended = other.ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("holds 7 lines for another"),
+        "{ended:?}"
+    );
+    assert!(!ended.stderr.contains("t.one"), "{ended:?}");
+    assert_eq!(good.posts().len(), 0);
+    let adopting = [&flags[..], &["--adopt-spool"]].concat();
+    Ship::start(&url(&good, "t.two"), &adopting).done().await;
+    assert_eq!(numbers(&good.frames()), (0..7).collect::<Vec<u64>>());
+    // From now on it is that one's; an empty one is anybody's.
+    Ship::start(&url(&good, "t.two"), &flags).done().await;
+    Ship::start(&url(&good, "t.one"), &flags).done().await;
+}
+
 /// Killed whenever it is: what was spooled arrives, once, in order.
 #[tokio::test]
 async fn a_killed_shipper_loses_nothing_that_it_had_spooled() {
@@ -175,8 +207,8 @@ async fn a_torn_file_is_skipped_and_said() {
     assert_eq!(numbers(&posts[1].frames()[1..]), [30]);
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "the lock is left"
+        2,
+        "the lock is left, and whose it is"
     );
 }
 

@@ -98,6 +98,9 @@ pub(crate) struct ShipFlags {
     /// Size of all files of the spool; above it the oldest go, or with --block the writer waits
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = spool_bytes, requires = "spool")]
     spool_bytes_max: u64,
+    /// Send what the spool holds for another router or token with this one
+    #[arg(long, requires = "spool")]
+    adopt_spool: bool,
     #[command(flatten)]
     pub(crate) stats: StatsFlags,
     /// Say more on stderr
@@ -130,6 +133,7 @@ impl ShipFlags {
                 path: path.clone(),
                 bytes_max: self.spool_bytes_max,
                 when_full: self.when_full(),
+                is_adopted: self.adopt_spool,
             }),
         })
     }

@@ -108,6 +108,28 @@ pub struct ShipSettings {
     pub places: Option<Arc<Places>>,
 }
 
+impl ShipSettings {
+    /// A checksum of who sends to which router: by it a spool that was another's is noticed.
+    fn sender(&self) -> u32 {
+        let (user, password) = self.url.userinfo().unwrap_or_default();
+        let bearer = self.bearer.as_ref().map_or("", Secret::expose);
+        let mut crc = flate2::Crc::new();
+        for part in [
+            self.url.host().as_bytes(),
+            &user,
+            &password,
+            bearer.as_bytes(),
+        ] {
+            crc.update(part);
+            crc.update(b"\0");
+        }
+        if self.url.userinfo().is_none() && self.bearer.is_none() {
+            crc.update(self.app_name.as_bytes());
+        }
+        crc.sum()
+    }
+}
+
 /// What became of the lines. `delivered + dropped + lost + spooled` is how many there were, those
 /// among them that an earlier shipper had left in the spool.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -204,6 +226,7 @@ pub fn start(
         None => Outbox::Memory(Slot::new(Arc::clone(&book), settings.places.clone())),
         Some(spool) => Outbox::Disk(Spool::open(
             spool,
+            settings.sender(),
             Arc::clone(&book),
             settings.places.clone(),
         )?),

@@ -42,6 +42,8 @@ pub struct SpoolSettings {
     pub bytes_max: u64,
     /// What happens when they are more.
     pub when_full: WhenFull,
+    /// Whether what was left there by who sent under another name is sent under this one.
+    pub is_adopted: bool,
 }
 
 /// The batches on the disk.
@@ -86,10 +88,13 @@ impl Spool {
     /// Opens the folder and finds what an earlier shipper left. Blocks.
     pub(crate) fn open(
         settings: SpoolSettings,
+        sender: u32,
         book: Arc<Book>,
         places: Option<Arc<Places>>,
     ) -> Result<Self, SpoolError> {
         let folder = Folder::open(&settings.path)?;
+        let is_foreign = folder.sender().is_some_and(|known| known != sender);
+        let mut foreign_lines = 0;
         let fault = |error| SpoolError::Folder {
             path: settings.path.clone(),
             error,
@@ -103,6 +108,12 @@ impl Spool {
                     if let Some(places) = &places {
                         places.advance(&batch.marks);
                     }
+                    // Others have their token with them.
+                    foreign_lines += if batch.token.is_none() {
+                        batch.lines
+                    } else {
+                        0
+                    };
                     state.push(Entry {
                         number,
                         bytes: disk_bytes(folder.bytes(number).map_err(fault)?),
@@ -118,6 +129,18 @@ impl Spool {
                     folder.remove(number).map_err(fault)?;
                 }
             }
+        }
+        if is_foreign && 0 < foreign_lines && !settings.is_adopted {
+            return Err(SpoolError::Foreign {
+                path: settings.path,
+                lines: foreign_lines,
+            });
+        }
+        if folder.sender() != Some(sender)
+            && let Err(error) = folder.set_sender(sender)
+        {
+            // A disk that is full gets room by what is sent.
+            warn!(%error, "whose lines the spool holds cannot be kept");
         }
         Ok(Self {
             folder: Arc::new(folder),
