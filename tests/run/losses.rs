@@ -45,7 +45,7 @@ async fn numbers_are_told_now_and_then() {
     let mut command = shell(&url, &flags, "echo one; cat");
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let told = "source=web at=stats delivered=1 dropped=0 lost=0 queued=0";
+    let told = "source=web at=stats delivered=1 dropped=0 lost=0 queued=0 spooled=0";
     while said.next_line().await.unwrap().expect("it runs on") != told {}
     drop(child.stdin.take());
     assert_eq!(end_of(child).await.status, 0);

@@ -205,6 +205,12 @@ impl Shipment {
         self.book.report()
     }
 
+    /// Lines that wait on the disk to be sent.
+    #[must_use]
+    pub fn spooled_count(&self) -> u64 {
+        self.outbox.spooled_lines()
+    }
+
     /// Lines that wait to be put into a batch.
     #[must_use]
     pub fn queued_count(&self) -> usize {

@@ -5,7 +5,7 @@
 //! beginning, since inodes are used again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,8 @@ pub(crate) struct Mark {
 /// The places of all files, and the file that keeps them.
 pub struct Places {
     path: PathBuf,
+    /// Holds the lock; the system frees it when the process ends. `None`: there is no room for it.
+    _lock: Option<File>,
     /// Which files are followed.
     patterns: Vec<glob::Pattern>,
     is_new: bool,
@@ -87,6 +89,12 @@ pub enum PlacesError {
         /// What the system said.
         error: io::Error,
     },
+    /// Another shipper has it.
+    #[error("another shipper keeps positions in {}; give each a file of its own", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is something else.
     #[error(
         "{} holds no positions ({reason}); name another file, or remove this one",
@@ -111,6 +119,22 @@ impl Places {
             path: path.to_owned(),
             error,
         };
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        let lock = match File::create(lock) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => None,
+            Err(error) => return Err(fault(error)),
+        };
+        match lock.as_ref().map(File::try_lock) {
+            None | Some(Ok(())) => {}
+            Some(Err(TryLockError::WouldBlock)) => {
+                return Err(PlacesError::Taken {
+                    path: path.to_owned(),
+                });
+            }
+            Some(Err(TryLockError::Error(error))) => return Err(fault(error)),
+        }
         let mut is_new = false;
         let saved_before = modified(path);
         let marks: Vec<Mark> = match fs::read(path) {
@@ -126,6 +150,7 @@ impl Places {
         };
         let places = Self {
             path: path.to_owned(),
+            _lock: lock,
             patterns,
             is_new,
             saved_before,
@@ -321,6 +346,11 @@ mod tests {
         places.advance(&many);
         places.advance(&[mark(7, 100), mark(7, 9)]);
         places.save();
+        assert!(matches!(
+            Places::open(&path, Vec::new()),
+            Err(PlacesError::Taken { .. })
+        ));
+        drop(places);
         let again = Places::open(&path, Vec::new()).unwrap();
         assert_eq!(again.of(mark(0, 0).key), None);
         assert_eq!(
@@ -329,6 +359,7 @@ mod tests {
             "back after a truncation"
         );
         assert_eq!(again.of(mark(8, 0).key), Some(mark(8, 8)));
+        drop(again);
         fs::write(&path, "something else").unwrap();
         assert!(matches!(
             Places::open(&path, Vec::new()),

@@ -245,6 +245,11 @@ impl Spool {
         }
     }
 
+    /// Lines of the batches that there are.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lock().entries.iter().map(|entry| entry.lines).sum()
+    }
+
     /// No batch follows.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;
