@@ -417,6 +417,15 @@ impl CredentialId {
     }
 }
 
+impl CredentialId {
+    /// A new id for a key that nobody has named: `key-` and 16 random digits.
+    #[must_use]
+    pub fn random_key() -> Self {
+        let (_, bits) = Uuid::new_v4().as_u64_pair();
+        Self(Arc::from(format!("key-{bits:016x}")))
+    }
+}
+
 impl fmt::Display for CredentialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -20,6 +20,7 @@ pub mod filter;
 pub mod ingest;
 pub mod logfmt;
 pub mod net;
+pub mod otlp;
 pub mod registry;
 pub mod route;
 pub mod sources;

@@ -454,6 +454,17 @@ pub const SHIP_SPOOL_BYTES_LIMIT_MIN: u64 = 4 * 1024 * 1024;
 // twice as long as the text.
 const _: () = assert!(3 * (SHIP_BATCH_BYTES_MAX + SHIP_ITEM_BYTES_MAX) <= LOGS_BODY_BYTES_MAX);
 
+// OpenTelemetry.
+
+/// Attributes of a log record, out and in: the limit that OpenTelemetry's SDKs have by default.
+pub const OTLP_ATTRIBUTES_MAX: usize = 128;
+
+/// A log record or a resource of a request, encoded: far above any frame. It is decoded at once, and
+/// one that is all tiny attributes takes some fifty times its bytes meanwhile.
+pub const OTLP_RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+const _: () = assert!(FRAME_BYTES_LIMIT <= OTLP_RECORD_BYTES_MAX);
+
 // Sources: what reads the machine.
 
 /// What is read of one file of `/proc` or of a control group: most hold a few hundred bytes, the

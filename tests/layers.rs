@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["limits", "clock"],
     &["id", "telemetry", "shutdown"],
     &["syslog", "logfmt", "net", "registry"],
-    &["filter", "channel", "store"],
+    &["filter", "channel", "otlp", "store"],
     &["route"],
     &["ingest", "egress", "sources"],
     &["control"],

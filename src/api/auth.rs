@@ -1,5 +1,6 @@
 //! Who asks: nothing else of a request is looked at before this is known.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -14,17 +15,65 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 
 use crate::api::ApiState;
 use crate::api::error::ApiError;
 use crate::api::error::READ_ONLY;
 use crate::control::Mode;
+use crate::id::ChannelId;
 use crate::id::CredentialId;
 use crate::id::Secret;
+use crate::registry::ChannelEntry;
+use crate::registry::Grant;
+use crate::registry::Permission;
+use crate::registry::Role;
 
-/// Who was let in; `None` for the bearer of the auth key.
+/// Who asks.
 #[derive(Clone)]
-pub(crate) struct Caller(pub(crate) Option<CredentialId>);
+pub(crate) enum Caller {
+    /// The bearer of the auth key, who may use the whole API.
+    AuthKey,
+    /// The bearer of a credential.
+    Credential(Grant),
+}
+
+impl Caller {
+    /// The credential, if it is one.
+    pub(crate) const fn credential(&self) -> Option<&CredentialId> {
+        match self {
+            Self::AuthKey => None,
+            Self::Credential(grant) => Some(&grant.id),
+        }
+    }
+
+    /// Whether it may use the whole API.
+    pub(crate) fn has_full_api(&self) -> bool {
+        match self {
+            Self::AuthKey => true,
+            Self::Credential(grant) => grant.has_full_api(),
+        }
+    }
+
+    /// The apps that it is for, in order of their ids; `None` is all.
+    pub(crate) fn apps(&self) -> Option<BTreeSet<&ChannelId>> {
+        match self {
+            Self::Credential(grant) if !grant.has_full_api() => {
+                let roles = grant.permissions.iter().filter_map(Permission::role);
+                Some(roles.filter_map(|(_, app)| app).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// The role it has in the app of `channel`, if any.
+    pub(crate) fn role_in(&self, channel: &ChannelEntry) -> Option<Role> {
+        match self {
+            Self::AuthKey => Some(Role::Admin),
+            Self::Credential(grant) => grant.role_in(channel),
+        }
+    }
+}
 
 /// Legacy and v2.
 pub(crate) async fn guard_legacy(
@@ -61,7 +110,9 @@ enum Face {
 }
 
 async fn guard(state: &ApiState, face: Face, mut request: Request, next: Next) -> Response {
-    let Some(caller) = caller(state, request.headers()) else {
+    let found = caller(state, request.headers());
+    let Some(caller) = found.filter(|caller| may_ask(state, face, caller, request.uri().path()))
+    else {
         return unauthorized(face);
     };
     if let Err(refused) = is_open(state, face, request.method()) {
@@ -69,6 +120,25 @@ async fn guard(state: &ApiState, face: Face, mut request: Request, next: Next) -
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Whether `caller` may ask for `path`: with `full_api` for everything. A key of v3 also, as its app's
+/// admin, for what is below its channel; and for sessions, where the body names the app.
+fn may_ask(state: &ApiState, face: Face, caller: &Caller, path: &str) -> bool {
+    if caller.has_full_api() || face != Face::V3 {
+        return caller.has_full_api();
+    }
+    if path.trim_end_matches('/') == "/v3/sessions" {
+        return caller.apps().is_none_or(|apps| !apps.is_empty());
+    }
+    let channel = channel_of(path).and_then(|id| state.directory.channel(&id));
+    channel.and_then(|channel| caller.role_in(&channel)) == Some(Role::Admin)
+}
+
+/// The channel that `path` is one of, or below.
+fn channel_of(path: &str) -> Option<ChannelId> {
+    let id = path.strip_prefix("/v3/channels/")?.split('/').next()?;
+    ChannelId::new(&percent_decode_str(id).decode_utf8().ok()?).ok()
 }
 
 fn is_open(state: &ApiState, face: Face, method: &Method) -> Result<(), ApiError> {
@@ -99,27 +169,43 @@ fn unauthorized(face: Face) -> Response {
 
 fn caller(state: &ApiState, headers: &HeaderMap) -> Option<Caller> {
     let given = basic(headers.get(header::AUTHORIZATION)?.to_str().ok()?)?;
-    if let Some(key) = &state.settings.load().auth_key
-        && **key == Secret::new(given)
-    {
-        return Some(Caller(None));
+    if is_auth_key(state, given) {
+        return Some(Caller::AuthKey);
     }
     let (id, secret) = id_and_secret(given)?;
     let grant = state.directory.authenticate(&id, &secret)?;
-    grant.has_full_api().then_some(Caller(Some(grant.id)))
+    Some(Caller::Credential(grant))
 }
 
-/// What follows `Basic` (RFC 9110, 11.1: the scheme in any case, then spaces).
+/// Whether `given` is the auth key, which is accepted as it stands.
+pub(crate) fn is_auth_key(state: &ApiState, given: &str) -> bool {
+    let key = &state.settings.load().auth_key;
+    key.as_ref().is_some_and(|key| **key == Secret::new(given))
+}
+
+/// What follows `Basic`.
 fn basic(value: &str) -> Option<&str> {
-    let (scheme, given) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("basic")
-        .then_some(given.trim_matches(' '))
+    let (scheme, given) = scheme(value)?;
+    scheme.eq_ignore_ascii_case("basic").then_some(given)
 }
 
-/// User and password of RFC 7617.
+/// The scheme, which may be in any case, and what follows it (RFC 9110, 11.1).
+pub(crate) fn scheme(value: &str) -> Option<(&str, &str)> {
+    let (scheme, given) = value.split_once(' ')?;
+    Some((scheme, given.trim_matches(' ')))
+}
+
 fn id_and_secret(given: &str) -> Option<(String, Secret)> {
-    let text = String::from_utf8(STANDARD.decode(given).ok()?).ok()?;
+    pair(&decoded(given)?)
+}
+
+/// User and password of RFC 7617, still in one text.
+pub(crate) fn decoded(given: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(given).ok()?).ok()
+}
+
+/// `ID:SECRET` taken apart.
+pub(crate) fn pair(text: &str) -> Option<(String, Secret)> {
     let (id, secret) = text.split_once(':')?;
     Some((id.to_owned(), Secret::new(secret)))
 }

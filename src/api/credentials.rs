@@ -25,6 +25,7 @@ use crate::id::Secret;
 use crate::limits::CREDENTIAL_PERMISSIONS_MAX;
 use crate::limits::OPTION_BYTES_MAX;
 use crate::registry::CredentialEntry;
+use crate::registry::PERMISSIONS;
 use crate::registry::Permission;
 
 /// A credential as v3 shows it; the secret only to whom it was just made for.
@@ -113,9 +114,9 @@ pub(crate) async fn create(
 
 pub(crate) fn permissions(object: &Object) -> Result<Vec<Permission>, ApiError> {
     if !object.contains_key("permissions") {
-        return Err(ApiError::unprocessable(
-            "permissions is missing; a list of \"full_api\", \"any_channel\", \"channel:ID\" is wanted",
-        ));
+        return Err(ApiError::unprocessable(format!(
+            "permissions is missing; a list of {PERMISSIONS} is wanted"
+        )));
     }
     let texts = body::texts(object, "permissions")?;
     if CREDENTIAL_PERMISSIONS_MAX < texts.len() {
@@ -127,7 +128,7 @@ pub(crate) fn permissions(object: &Object) -> Result<Vec<Permission>, ApiError> 
     let parse = |text: &str| {
         Permission::parse(text).ok_or_else(|| {
             ApiError::unprocessable(format!(
-                "unknown permission {text:?}; there are \"full_api\", \"any_channel\", \"channel:ID\""
+                "unknown permission {text:?}; there are {PERMISSIONS}"
             ))
         })
     };
@@ -141,12 +142,13 @@ pub(crate) async fn delete(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = known(&state, &id)?.id;
-    if caller.0.as_ref() == Some(&id) {
+    if caller.credential() == Some(&id) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "this credential is the one in use; delete it with another",
         ));
     }
-    state.control.delete_credential(id).await?;
+    state.control.delete_credential(id.clone()).await?;
+    state.sessions.revoke(&id);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

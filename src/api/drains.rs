@@ -31,10 +31,12 @@ use crate::egress::drain::DrainStatus;
 use crate::id::ChannelId;
 use crate::id::DrainId;
 use crate::id::DrainToken;
+use crate::registry::Compression;
 use crate::registry::DrainEntry;
 use crate::registry::DrainOptions;
 use crate::registry::DrainUrl;
 use crate::registry::DrainUrlError;
+use crate::registry::Format;
 
 /// A drain as Logplex shows it.
 #[derive(Serialize)]
@@ -78,7 +80,7 @@ impl DrainDetail {
 }
 
 /// The options without what only the destination should know.
-fn masked(options: &DrainOptions) -> DrainOptions {
+pub(crate) fn masked(options: &DrainOptions) -> DrainOptions {
     let mut shown = options.clone();
     for value in shown.headers.values_mut() {
         MASK.clone_into(value);
@@ -269,8 +271,10 @@ fn check_fields(given: &Object) -> Result<(), ApiError> {
         .try_for_each(|(name, value)| check_field(name, value))
 }
 
-/// `before` with the fields of `given` in place; `null` is the default.
+/// `before` with the fields of `given` in place; `null` is the default. What becomes an OTLP drain
+/// packs its bodies unless something else is asked for with it.
 fn merged(given: Object, before: &DrainOptions) -> Result<DrainOptions, serde_json::Error> {
+    let chooses_compression = given.contains_key("compression");
     let mut merged: Object = serde_json::from_value(serde_json::to_value(before)?)?;
     for (name, value) in given {
         if value.is_null() && merged.contains_key(&name) {
@@ -279,7 +283,12 @@ fn merged(given: Object, before: &DrainOptions) -> Result<DrainOptions, serde_js
             merged.insert(name, value);
         }
     }
-    DrainOptions::deserialize(Value::Object(merged))
+    let mut options = DrainOptions::deserialize(Value::Object(merged))?;
+    let is_new = before.format != Format::Otlp && options.format == Format::Otlp;
+    if is_new && !chooses_compression && options.compression == Compression::None {
+        options.compression = DrainOptions::otlp().compression;
+    }
+    Ok(options)
 }
 
 /// Refuses a field that is unknown or holds what it cannot; each is read alone, because the error of
@@ -318,7 +327,6 @@ fn bad_url(error: DrainUrlError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Compression;
 
     fn object(text: &str) -> Object {
         body::parse(text.as_bytes()).unwrap()
@@ -337,6 +345,27 @@ mod tests {
         assert_eq!(after.ps.as_deref(), Some("web"));
         assert!(after.compression == Compression::None);
         assert_eq!(after.client_key.as_deref(), Some("secret"));
+    }
+
+    #[test]
+    fn what_becomes_an_otlp_drain_is_packed() {
+        let check = |given: &str, before: &DrainOptions, expected: Compression| {
+            let after = options(object(given), before).unwrap().unwrap();
+            assert!(after.compression == expected, "{given}");
+        };
+        let (new, otlp) = (DrainOptions::default(), DrainOptions::otlp());
+        check(r#"{"format":"otlp"}"#, &new, Compression::Gzip);
+        check(
+            r#"{"format":"otlp","compression":"none"}"#,
+            &new,
+            Compression::None,
+        );
+        check(r#"{"compression":"none"}"#, &otlp, Compression::None);
+        let plain = DrainOptions {
+            compression: Compression::None,
+            ..otlp
+        };
+        check(r#"{"attributes":"logfmt"}"#, &plain, Compression::None);
     }
 
     #[test]

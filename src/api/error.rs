@@ -2,6 +2,7 @@
 //! legacy API had any.
 
 use axum::Json;
+use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::Uri;
@@ -9,6 +10,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 
+use crate::api::platform;
 use crate::control::ControlError;
 use crate::filter::FilterError;
 use crate::id::IdError;
@@ -172,12 +174,14 @@ pub(crate) const STARTING: &str = "SYSTEM BOOTING";
 /// While it ends.
 pub(crate) const STOPPING: &str = "the router is stopping";
 
-/// No such path: v3 says so as JSON, the older ones in Logplex's words.
-pub(crate) async fn not_found(uri: Uri) -> ApiError {
+/// No such path: v3 and the Platform API say so as JSON, the older ones in Logplex's words.
+pub(crate) async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
     if uri.path().starts_with("/v3/") {
-        ApiError::missing("no such resource")
+        ApiError::missing("no such resource").into_response()
+    } else if platform::error::is_asked(&uri, &headers) {
+        platform::error::no_endpoint().await.into_response()
     } else {
-        ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND)
+        ApiError::text(StatusCode::NOT_FOUND, NOT_FOUND).into_response()
     }
 }
 

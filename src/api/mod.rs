@@ -1,4 +1,5 @@
-//! The HTTP API: Logplex's three faces (legacy, v2, v3), what is new in v3, log streams, health.
+//! The HTTP API: Logplex's three faces (legacy, v2, v3), what is new in v3, Heroku's Platform API,
+//! log streams, health.
 //!
 //! A handler parses, asks `control` or reads the directory, and answers. Authentication comes
 //! before everything else (`auth`); causes become statuses in `error`. The input `/logs` is not
@@ -14,8 +15,10 @@ mod extract;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod health;
+mod keys;
 mod legacy;
 mod logs;
+mod platform;
 mod request;
 mod sessions;
 mod tokens;
@@ -120,6 +123,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .merge(legacy_writes(&state))
         .merge(legacy_reads(&state))
         .merge(v3(&state))
+        .merge(platform::routes(&state))
         .merge(open());
     finished(routes, state)
 }
@@ -214,6 +218,8 @@ fn v3(state: &Arc<ApiState>) -> Routes {
             "/v3/credentials/{id}",
             get(credentials::show).delete(credentials::delete),
         )
+        .route("/v3/keys", get(keys::list).post(keys::create))
+        .route("/v3/keys/{id}", delete(keys::delete))
         .route_layer(from_fn(request::with_media))
         // Here, so that a wrong method is told to who is known only, before any media type.
         .method_not_allowed_fallback(error::method_not_allowed)

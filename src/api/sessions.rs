@@ -1,5 +1,6 @@
 //! Sessions: made by who may use the API, opened by whoever has the URL.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
@@ -20,8 +21,10 @@ use bytes::Bytes;
 use http_body::Frame;
 use serde_json::Value;
 use serde_json::json;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::api::ApiState;
+use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::body::Object;
 use crate::api::error::ApiError;
@@ -32,6 +35,7 @@ use crate::api::request;
 use crate::api::request::EVENTS;
 use crate::api::request::Place;
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::egress::events::EventId;
 use crate::egress::tail::Tail;
 use crate::egress::tail::TailBody;
@@ -43,6 +47,7 @@ use crate::id::SessionId;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::limits::SESSION_LINES_DEFAULT;
 use crate::limits::SESSION_LINES_MAX;
+use crate::registry::sessions::OpenSession;
 use crate::registry::sessions::SessionEntry;
 use crate::registry::sessions::Sessions;
 
@@ -70,8 +75,10 @@ pub(crate) async fn create_canary(
     State(state): State<Arc<ApiState>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let object = body::object(request.into_body()).await?;
-    let (id, is_tail) = grant(&state, &object, ApiError::missing("Not Found"))?;
+    let (head, body) = request.into_parts();
+    let object = body::object(body).await?;
+    let caller = head.extensions.get();
+    let (id, is_tail) = grant(&state, caller, &object, ApiError::missing("Not Found"))?;
     let url = format!("/v2/canary-fetch/{}{}", id.expose(), query(is_tail));
     Ok((StatusCode::CREATED, Json(json!({ "url": url }))).into_response())
 }
@@ -81,12 +88,7 @@ pub(crate) async fn create_v3(
     State(state): State<Arc<ApiState>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if state.settings.load().deny_tail_sessions {
-        return Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "sessions are denied by the router's configuration",
-        ));
-    }
+    check_allowed(&state)?;
     // Not 404: the path is right, what the body names is not (as Logplex has it).
     let missing = ApiError::unprocessable(CHANNEL_NOT_FOUND);
     let url = create(&state, request, missing).await?;
@@ -101,12 +103,15 @@ pub(crate) async fn create_v3(
 async fn create(state: &ApiState, request: Request, missing: ApiError) -> Result<String, ApiError> {
     let (head, body) = request.into_parts();
     let object = body::object(body).await?;
-    let (id, is_tail) = grant(state, &object, missing)?;
-    let base = request::base_url(
-        state,
-        &Place::of(&head.uri, &head.headers, &head.extensions),
-    );
-    Ok(format!("{base}/sessions/{}{}", id.expose(), query(is_tail)))
+    let (id, is_tail) = grant(state, head.extensions.get(), &object, missing)?;
+    let place = Place::of(&head.uri, &head.headers, &head.extensions);
+    Ok(url(state, &place, id, is_tail))
+}
+
+/// Where a session's stream is.
+pub(crate) fn url(state: &ApiState, place: &Place, id: SessionId, is_tail: bool) -> String {
+    let base = request::base_url(state, place);
+    format!("{base}/sessions/{}{}", id.expose(), query(is_tail))
 }
 
 /// Older Heroku CLIs take "is this a tail" from the URL; a `srv` key would make them read plain text.
@@ -116,38 +121,58 @@ fn query(is_tail: bool) -> &'static str {
 
 fn grant(
     state: &ApiState,
+    caller: Option<&Caller>,
     object: &Object,
     missing: ApiError,
 ) -> Result<(SessionId, bool), ApiError> {
     let entry = wanted(object)?;
-    let Some(channel) = state.directory.channel(&entry.channel) else {
+    let channel = state.directory.channel(&entry.channel);
+    let (Some(channel), Some(caller)) = (channel, caller) else {
         return Err(missing);
     };
-    let is_tail = entry.is_tail;
-    match state.sessions.create(entry, channel.created, clock::now()) {
-        Ok(id) => Ok((id, is_tail)),
-        Err(full) => Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            full.to_string(),
-        )),
+    if caller.role_in(&channel).is_none() {
+        return Err(missing);
     }
+    let is_tail = entry.is_tail;
+    Ok((begin(state, caller, entry, channel.created)?, is_tail))
+}
+
+/// Makes a session of `caller`, for the channel that was made at `channel_created`.
+pub(crate) fn begin(
+    state: &ApiState,
+    caller: &Caller,
+    entry: SessionEntry,
+    channel_created: UnixMicros,
+) -> Result<SessionId, ApiError> {
+    let entry = SessionEntry {
+        credential: caller.credential().cloned(),
+        ..entry
+    };
+    let begun = state.sessions.create(entry, channel_created, clock::now());
+    begun.map_err(|full| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string()))
+}
+
+/// 503 where the operator wants no sessions.
+pub(crate) fn check_allowed(state: &ApiState) -> Result<(), ApiError> {
+    if state.settings.load().deny_tail_sessions {
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "sessions are denied by the router's configuration",
+        ));
+    }
+    Ok(())
 }
 
 /// What a session is asked for; fields that nobody knows are skipped, as Logplex's callers are used to.
 pub(crate) fn wanted(object: &Object) -> Result<SessionEntry, ApiError> {
-    let lines = match object.get("num") {
-        None | Some(Value::Null) => SESSION_LINES_DEFAULT,
-        Some(Value::String(text)) => lines(text).ok_or_else(bad_num)?,
-        Some(Value::Number(number)) => lines(&number.to_string()).ok_or_else(bad_num)?,
-        Some(_) => return Err(bad_num()),
-    };
     Ok(SessionEntry {
         channel: channel(object)?,
-        lines,
+        lines: line_count(object, "num")?,
         is_tail: is_tail(object.get("tail")),
         source: exactly(object, "source")?,
         ps: exactly(object, "ps")?,
         filter: expression(object)?,
+        credential: None,
     })
 }
 
@@ -165,8 +190,16 @@ fn channel(object: &Object) -> Result<ChannelId, ApiError> {
     }
 }
 
-fn bad_num() -> ApiError {
-    ApiError::unprocessable("num must be a number of lines, 0 or more")
+/// The number of lines in field `name`; Logplex's 100 when it is not there.
+pub(crate) fn line_count(object: &Object, name: &str) -> Result<u64, ApiError> {
+    let found = match object.get(name) {
+        None | Some(Value::Null) => Some(SESSION_LINES_DEFAULT),
+        Some(Value::String(text)) => lines(text),
+        Some(Value::Number(number)) => lines(&number.to_string()),
+        Some(_) => None,
+    };
+    let wrong = || format!("{name} must be a number of lines, 0 or more");
+    found.ok_or_else(|| ApiError::unprocessable(wrong()))
 }
 
 /// A number of lines: digits only. More than any channel holds is as good as all.
@@ -187,7 +220,7 @@ fn is_tail(value: Option<&Value>) -> bool {
 }
 
 /// A name to look for: what could not stand in a message is refused here, an empty one is none.
-fn exactly(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
+pub(crate) fn exactly(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
     match body::text(object, name)? {
         None | Some("") => Ok(None),
         Some(text) if FIELD_BYTES_MAX < text.len() => Err(ApiError::unprocessable(format!(
@@ -199,7 +232,7 @@ fn exactly(object: &Object, name: &str) -> Result<Option<String>, ApiError> {
 }
 
 /// A filter's expression, which is one; an empty one is none.
-fn expression(object: &Object) -> Result<Option<String>, ApiError> {
+pub(crate) fn expression(object: &Object) -> Result<Option<String>, ApiError> {
     match body::text(object, "filter")? {
         None | Some("") => Ok(None),
         Some(text) => {
@@ -225,7 +258,7 @@ pub(crate) async fn fetch(
     // A channel deleted and made again is another one: its messages were not granted, and the place
     // that a reader comes back with is none of its own.
     let created_of = |channel: &ChannelId| Some(state.directory.channel(channel)?.created);
-    let entry = state
+    let OpenSession { entry, ended } = state
         .sessions
         .open(id, created_of, clock::now())
         .ok_or_else(missing)?;
@@ -233,6 +266,11 @@ pub(crate) async fn fetch(
         sessions: Arc::clone(&state.sessions),
         id,
     };
+    // It may have been made just when its credential went.
+    let credential = entry.credential.as_ref();
+    if credential.is_some_and(|id| state.directory.credential(id).is_none()) {
+        return Err(missing());
+    }
     let channel = state.node.channel(&entry.channel).ok_or_else(missing)?;
     let is_warned = channel.flags().no_redis;
     let request = tail_request(&state, &entry, &headers)?;
@@ -249,6 +287,7 @@ pub(crate) async fn fetch(
     );
     let body = Leased {
         body: tail.into_body(),
+        ended: Box::pin(ended.cancelled_owned()),
         _lease: lease,
     };
     let mut response = Body::new(body).into_response();
@@ -315,6 +354,7 @@ impl Drop for Lease {
 
 struct Leased {
     body: TailBody,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _lease: Lease,
 }
 
@@ -326,6 +366,9 @@ impl http_body::Body for Leased {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ended.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 }

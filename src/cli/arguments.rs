@@ -9,6 +9,7 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::Shell;
 
+use crate::cli::keys::Keys;
 use crate::cli::postgres::Postgres;
 use crate::cli::redis::Redis;
 use crate::cli::run::Run;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Drains(Group<Drains>),
     /// Credentials: who may use the API, for what
     Credentials(Group<Credentials>),
+    /// Keys: for which apps the `heroku` command and the Platform API may be used
+    Keys(Group<Keys>),
     /// Show a channel's messages
     Logs(Logs),
     /// Send lines to a router: of stdin, files or local sockets
@@ -69,6 +72,7 @@ impl Arguments {
             Command::Tokens(group) => group.connection.json,
             Command::Drains(group) => group.connection.json,
             Command::Credentials(group) => group.connection.json,
+            Command::Keys(group) => group.connection.json,
             Command::Logs(logs) => logs.connection.json,
             Command::Health(health) => health.connection.json,
             _ => false,
@@ -271,7 +275,7 @@ pub(crate) struct NewDrain {
     #[arg(value_name = "URL")]
     pub(crate) target: String,
     /// How messages are written
-    #[arg(long, value_parser = ["logplex", "rfc5424"])]
+    #[arg(long, value_parser = ["logplex", "rfc5424", "otlp"])]
     pub(crate) format: Option<String>,
     /// How HTTP bodies are compressed
     #[arg(long, value_parser = ["none", "gzip", "zstd"])]
@@ -300,6 +304,9 @@ pub(crate) struct NewDrain {
     /// Most bytes of one request or write
     #[arg(long, value_name = "BYTES")]
     pub(crate) batch_bytes_max: Option<u64>,
+    /// What OTLP records have as further attributes: with `logfmt`, the pairs of their texts
+    #[arg(long, value_parser = ["none", "logfmt"])]
+    pub(crate) attributes: Option<String>,
 }
 
 /// `logboom credentials …`
@@ -311,7 +318,8 @@ pub(crate) enum Credentials {
         /// Id of the credential
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
-        /// `full_api`, `any_channel` or `channel:ID`; may be repeated
+        /// `full_api`, `any_channel`, `channel:ID` or a role in an app as `logboom keys` gives it;
+        /// may be repeated
         #[arg(long = "permission", value_name = "WHAT", required = true)]
         permissions: Vec<String>,
     },

@@ -122,6 +122,7 @@ fn body(new: &NewDrain) -> Result<Value, CliError> {
         ("source", &new.source),
         ("ps", &new.ps),
         ("filter", &new.filter),
+        ("attributes", &new.attributes),
     ];
     for (field, value) in texts {
         if let Some(value) = value {
@@ -200,6 +201,7 @@ mod tests {
             ps: Some("web".to_owned()),
             filter: Some("k>1".to_owned()),
             batch_bytes_max: Some(1_000),
+            attributes: None,
         };
         let expected = json!({
             "url": "https://example.com/", "format": "rfc5424", "headers": {"X-Key": "a=b"},

@@ -12,6 +12,7 @@ mod demo;
 mod drains;
 mod error;
 mod health;
+mod keys;
 mod logs;
 mod output;
 mod postgres;
@@ -92,6 +93,7 @@ fn dispatch(
         Command::Tokens(group) => tokens::run(group, environment, out),
         Command::Drains(group) => drains::run(group, environment, out),
         Command::Credentials(group) => credentials::run(group, environment, out),
+        Command::Keys(group) => keys::run(group, environment, out),
         Command::Run(run) => run::run(&run, environment, out),
         Command::Ship(ship) => ship::run(&ship, environment),
         Command::Redis(given) => redis::run(&given, environment),

@@ -269,7 +269,14 @@ impl Rules {
                 (Some(Secret::new(secret.expose())), secret)
             }
         };
-        let entry = CredentialEntry::new(id, &given, permissions, clock::wall());
+        // Not before what it is for: a channel made later is another one (`Grant::role_in`).
+        let apps = permissions
+            .iter()
+            .filter_map(|permission| permission.role()?.1);
+        let made_last = apps.filter_map(|app| Some(directory.channel(app)?.created.value()));
+        let now = clock::wall().value();
+        let created = UnixMicros::new(made_last.max().map_or(now, |last| now.max(last)));
+        let entry = CredentialEntry::new(id, &given, permissions, created);
         Ok((Some(Change::PutCredential(entry.clone())), (entry, made)))
     }
 

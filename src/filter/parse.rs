@@ -21,6 +21,7 @@ use crate::limits::FILTER_REGEX_BYTES_MAX;
 use crate::limits::FILTER_REGEXES_MAX;
 use crate::logfmt::escape;
 use crate::logfmt::quantity::Quantity;
+use crate::syslog::severity;
 
 pub(crate) fn parse(expression: &str) -> Result<Filter, FilterError> {
     let mut parser = Parser {
@@ -419,16 +420,9 @@ fn own(
 }
 
 fn severity(operator: Operator, value: &[u8]) -> Result<Expression, Reason> {
-    let severity = match value.to_ascii_lowercase().as_slice() {
-        b"0" | b"emerg" | b"emergency" | b"panic" => 0,
-        b"1" | b"alert" => 1,
-        b"2" | b"crit" | b"critical" => 2,
-        b"3" | b"err" | b"error" => 3,
-        b"4" | b"warn" | b"warning" => 4,
-        b"5" | b"notice" => 5,
-        b"6" | b"info" => 6,
-        b"7" | b"debug" => 7,
-        _ => return Err(Reason::UnknownSeverity),
+    let severity = match value {
+        [digit @ b'0'..=b'7'] => digit - b'0',
+        name => severity::of_name(name).ok_or(Reason::UnknownSeverity)?,
     };
     let comparison = match operator {
         Operator::Fits | Operator::Is => Comparison::Equal,

@@ -13,6 +13,7 @@ use flate2::write::GzEncoder;
 
 use crate::channel::{Budget, Channel, ChannelFlags, Node, WhenFull};
 use crate::clock;
+use crate::clock::UnixMicros;
 use crate::id::{ChannelId, CredentialId, Source, Token};
 use crate::ingest::gather::ReadTime;
 use crate::ingest::intake::Tally;
@@ -116,6 +117,7 @@ impl Stage {
             credential: Sender::Credential(Grant {
                 id: CredentialId::new("any").unwrap(),
                 permissions: [Permission::AnyChannel].into(),
+                created: UnixMicros::default(),
             }),
             channel,
             table,

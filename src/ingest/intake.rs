@@ -246,14 +246,17 @@ pub(crate) fn message_of_channel<'a>(
     without_token(message, token, source)
 }
 
-/// The last tokens that a connection used: most connections use one, or a few over and over.
+/// The last tokens that a connection used: most connections use one, or a few over and over, and a
+/// relay's brings those of many apps. It grows while tokens are not found in it.
 #[derive(Default)]
 pub(crate) struct TokenCache {
     generation: u64,
-    /// Empty until the first look-up, so that a silent connection costs nothing.
+    /// Empty until the first look-up, so that a silent connection costs nothing; a power of two else.
     slots: Vec<Option<Arc<Target>>>,
     /// The slot of the last hit: neighbours often have the same token.
     last: usize,
+    /// Look-ups in the table since it has as many slots.
+    misses: usize,
 }
 
 impl TokenCache {
@@ -262,32 +265,54 @@ impl TokenCache {
         if self.generation != generation {
             self.generation = generation;
             self.slots.clear();
+            self.misses = 0;
+        }
+    }
+
+    /// Gives back what it has grown by.
+    pub(crate) fn shrink(&mut self) {
+        if CACHE_SLOTS_MIN < self.slots.len() {
+            self.slots = Vec::new();
+            self.misses = 0;
         }
     }
 
     /// Where messages with `token` go, if it is known.
     pub(crate) fn route(&mut self, token: &[u8], table: &RouteTable) -> Option<&Arc<Target>> {
-        if self.slots.is_empty() {
-            self.slots.resize_with(CACHE_SLOTS, || None);
-        }
         let is_hit = |slot: Option<&Option<Arc<Target>>>| {
             slot.is_some_and(|slot| slot.as_ref().is_some_and(|target| target.is_of(token)))
         };
         if !is_hit(self.slots.get(self.last)) {
-            self.last = slot_index(token);
+            self.last = slot_index(token, self.slots.len());
             if !is_hit(self.slots.get(self.last)) {
                 // An unknown token leaves the slot to the known one.
                 let target = table.route(token)?;
+                self.make_room();
+                self.last = slot_index(token, self.slots.len());
                 *self.slots.get_mut(self.last)? = Some(target);
             }
         }
         self.slots.get(self.last)?.as_ref()
     }
+
+    /// Notes a look-up in the table: once there were more of them than slots, there are too few.
+    fn make_room(&mut self) {
+        self.misses += 1;
+        let count = self.slots.len();
+        let is_short = count < self.misses && count < CACHE_SLOTS_MAX;
+        if is_short {
+            let wanted = (count * CACHE_GROWTH).clamp(CACHE_SLOTS_MIN, CACHE_SLOTS_MAX);
+            // What they hold is found again where it belongs now.
+            self.slots.clear();
+            self.slots.resize_with(wanted, || None);
+            self.misses = 0;
+        }
+    }
 }
 
-/// Mixes both ends of the token: they are random in most, and tokens made by hand differ at least
-/// in one of them.
-fn slot_index(token: &[u8]) -> usize {
+/// One of `count` slots, a power of two or none. Mixes both ends of the token: they are random in
+/// most, and tokens made by hand differ at least in one of them.
+fn slot_index(token: &[u8], count: usize) -> usize {
     let mixed = match (token.first_chunk(), token.last_chunk()) {
         (Some(first), Some(last)) => {
             u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(32)
@@ -299,8 +324,103 @@ fn slot_index(token: &[u8]) -> usize {
     };
     // By the golden ratio, whose product is well mixed at its top.
     let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    usize::try_from(mixed).unwrap_or(0) % CACHE_SLOTS
+    usize::try_from(mixed).unwrap_or(0) & count.wrapping_sub(1)
 }
 
-/// Tokens that a connection remembers.
-const CACHE_SLOTS: usize = 32;
+/// Tokens that a connection remembers at first: 256 bytes.
+const CACHE_SLOTS_MIN: usize = 32;
+
+/// By which it grows.
+const CACHE_GROWTH: usize = 8;
+
+/// Tokens that it remembers at most: 128 KiB, half of what a busy connection reads at once.
+const CACHE_SLOTS_MAX: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::channel::Budget;
+    use crate::channel::ChannelFlags;
+    use crate::channel::Node;
+    use crate::channel::WhenFull;
+    use crate::id::ChannelId;
+    use crate::id::Source;
+    use crate::route::Route;
+
+    fn token(number: usize) -> String {
+        format!("t.0f8fad5b-d9cb-469f-a165-{number:012}")
+    }
+
+    /// A table with `count` tokens, each named by its number.
+    fn table(count: usize) -> RouteTable {
+        let budget = Budget {
+            channel_bytes_max: 1 << 20,
+            node_bytes_max: 1 << 20,
+            history_age_max: Duration::from_secs(1),
+            wait_max: Duration::from_secs(1),
+        };
+        let node = Node::new(budget, Telemetry::new().unwrap());
+        let id = ChannelId::new("app").unwrap();
+        let channel = node.open(&id, ChannelFlags::default(), WhenFull::Lose);
+        let table = RouteTable::new();
+        for number in 0..count {
+            let route = Route {
+                channel: Arc::clone(&channel),
+                source: Source::new(&format!("s{number}")).unwrap(),
+            };
+            table.insert(&Token::new(&token(number)).unwrap(), route);
+        }
+        table
+    }
+
+    /// Asks for `tokens` in turn, `turns` times, and checks each answer.
+    fn ask(cache: &mut TokenCache, table: &RouteTable, tokens: usize, turns: usize) {
+        for number in (0..turns).flat_map(|_| 0..tokens) {
+            let found = cache.route(token(number).as_bytes(), table).unwrap();
+            assert_eq!(found.source().as_str(), format!("s{number}"));
+        }
+    }
+
+    #[test]
+    fn few_tokens_keep_it_small_and_many_let_it_grow() {
+        let table = table(20_000);
+        let mut cache = TokenCache::default();
+        for (tokens, slots) in [(1, 32), (4, 32), (1_000, 2_048), (20_000, 16_384)] {
+            ask(&mut cache, &table, tokens, 4);
+            assert_eq!(cache.slots.len(), slots, "{tokens}");
+        }
+        cache.shrink();
+        assert_eq!(cache.slots.capacity(), 0);
+        ask(&mut cache, &table, 3, 3);
+        assert_eq!(cache.slots.len(), 32);
+    }
+
+    #[test]
+    fn a_grown_one_is_seldom_asked_in_vain() {
+        let table = table(1_000);
+        let mut cache = TokenCache::default();
+        ask(&mut cache, &table, 1_000, 20);
+        let before = cache.misses;
+        ask(&mut cache, &table, 1_000, 1);
+        let misses = cache.misses - before;
+        assert!(misses < 250, "{misses} of 1,000");
+    }
+
+    #[test]
+    fn unknown_tokens_and_changed_routes_leave_nothing_behind() {
+        let table = table(2);
+        let mut cache = TokenCache::default();
+        ask(&mut cache, &table, 2, 1);
+        for number in 2..1_000 {
+            assert!(cache.route(token(number).as_bytes(), &table).is_none());
+        }
+        assert_eq!(cache.slots.len(), 32);
+        ask(&mut cache, &table, 2, 1);
+        table.remove(&Token::new(&token(1)).unwrap());
+        cache.refresh(table.generation());
+        assert!(cache.route(token(1).as_bytes(), &table).is_none());
+        ask(&mut cache, &table, 1, 1);
+    }
+}

@@ -259,6 +259,7 @@ impl Connection {
             }
             self.buffer.truncate(READ_BYTES_MIN);
             self.buffer.shrink_to_fit();
+            self.cache.shrink();
         }
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
         match tokio::time::timeout_at(end, stream.read(room)).await {

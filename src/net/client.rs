@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
@@ -19,12 +19,10 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use crate::clock;
-use crate::limits::{
-    ANSWER_BYTES_MAX, ANSWER_SAID_BYTES_MAX, ANSWER_WAIT_MAX, HTTP_HEAD_BYTES_MAX,
-};
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_WAIT_MAX, HTTP_HEAD_BYTES_MAX};
 use crate::net::backoff;
 use crate::net::link::{self, Age, Destination};
-use crate::net::outcome::{Failure, Outcome, judge};
+use crate::net::outcome::{Answer, Failure, Judge, Outcome};
 use crate::net::trust::{Trusts, certificate_fault};
 
 /// Sends requests to one destination. Its connection is made by `connect` and kept as long as it
@@ -99,14 +97,19 @@ impl HttpClient {
         Ok(())
     }
 
-    /// Sends `request` and says what the answer means; its head must come within `within`. Not
-    /// cancel safe: whoever drops this closes the connection.
-    pub async fn send(&mut self, request: Request<Full<Bytes>>, within: Duration) -> Outcome {
+    /// Sends `request` and says what the answer means by `judge`; its head must come within
+    /// `within`. Not cancel safe: whoever drops this closes the connection.
+    pub async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        within: Duration,
+        judge: Judge,
+    ) -> Outcome {
         let Some(connection) = &mut self.connection else {
             return Failure::Closed.into();
         };
         let was_used = connection.has_answered;
-        match exchange(connection, request, within).await {
+        match exchange(connection, request, within, judge).await {
             Ok((outcome, is_reusable)) => {
                 let is_kept = is_reusable && !matches!(outcome, Outcome::Retry { .. });
                 if !is_kept {
@@ -185,6 +188,7 @@ async fn exchange(
     connection: &mut Connection,
     request: Request<Full<Bytes>>,
     within: Duration,
+    judge: Judge,
 ) -> Result<(Outcome, bool), Failure> {
     let deadline = clock::now() + within;
     let answer = connection.sender.send_request(request);
@@ -202,20 +206,26 @@ async fn exchange(
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| backoff::retry_after(value, clock::wall()));
-    let mut outcome = judge(response.status().as_u16(), retry_after);
-    // The status has decided. The rest of the answer only decides over the connection, and a slow
-    // or endless one may not hold up the next batch.
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        retry_after,
+        is_json: response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/json")),
+        said: Vec::new(),
+    };
+    // The status decides. The rest of the answer only tells of details and decides over the
+    // connection, and a slow or endless one may not hold up the next batch.
     let has_end = has_known_end(&response);
-    let mut said = Vec::new();
     let is_read = has_end && {
-        let rest = read_to_end(response.into_body(), &mut said);
+        let body = response.into_body();
+        let rest = read_to_end(body, &mut answer.said, judge.said_bytes_max);
         timeout(ANSWER_WAIT_MAX, connection.run(rest))
             .await
             .unwrap_or(false)
     };
-    if let Outcome::Refused { said: words, .. } = &mut outcome {
-        *words = String::from_utf8_lossy(&said).into_owned();
-    }
+    let outcome = (judge.judge)(&answer);
     Ok((outcome, is_read && !connection.sender.is_closed()))
 }
 
@@ -230,12 +240,12 @@ fn has_known_end(response: &Response<Incoming>) -> bool {
 
 /// Reads an answer to its end and keeps its beginning in `said`; `false` when it is too long or
 /// breaks off.
-async fn read_to_end(mut body: Incoming, said: &mut Vec<u8>) -> bool {
+async fn read_to_end(mut body: Incoming, said: &mut Vec<u8>, said_bytes_max: usize) -> bool {
     let mut left_bytes = ANSWER_BYTES_MAX;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
         let read = frame.data_ref().map_or(&[][..], |read| read);
-        let room = ANSWER_SAID_BYTES_MAX.saturating_sub(said.len());
+        let room = said_bytes_max.saturating_sub(said.len());
         said.extend(read.iter().take(room));
         match left_bytes.checked_sub(read.len()) {
             Some(left) => left_bytes = left,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::limits::ANSWER_SAID_BYTES_MAX;
 use crate::net::connect::ConnectError;
 use crate::net::trust::TrustError;
 
@@ -16,6 +17,15 @@ pub enum Outcome {
     Confirmed {
         /// HTTP status, where there is one.
         status: Option<u16>,
+    },
+    /// The destination has it, but for some messages that it will never take.
+    Partly {
+        /// HTTP status.
+        status: u16,
+        /// How many messages it does not take.
+        refused: u64,
+        /// Why, in its words.
+        said: String,
     },
     /// The destination will never take it.
     Refused {
@@ -133,20 +143,49 @@ impl Failure {
     }
 }
 
-/// What an HTTP status means for the batch that got it.
+/// An HTTP answer.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// How long the destination asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Whether its body says of itself that it is JSON.
+    pub is_json: bool,
+    /// The beginning of its body.
+    pub said: Vec<u8>,
+}
+
+/// How a protocol reads answers.
+#[derive(Clone, Copy)]
+pub struct Judge {
+    /// What it wants to see of a body.
+    pub said_bytes_max: usize,
+    /// What an answer means for the batch that got it.
+    pub judge: fn(&Answer) -> Outcome,
+}
+
+/// Answers as Logplex reads them: the status decides.
+pub const LOGPLEX: Judge = Judge {
+    said_bytes_max: ANSWER_SAID_BYTES_MAX,
+    judge,
+};
+
+/// What an answer means for the batch that got it, by its status.
 #[must_use]
-pub fn judge(status: u16, retry_after: Option<Duration>) -> Outcome {
+pub fn judge(answer: &Answer) -> Outcome {
+    let status = answer.status;
     match status {
         200..300 => Outcome::Confirmed {
             status: Some(status),
         },
         400..500 if status != 429 => Outcome::Refused {
             status,
-            said: String::new(),
+            said: String::from_utf8_lossy(&answer.said).into_owned(),
         },
         _ => Outcome::Retry {
             failure: Failure::Status(status),
-            retry_after,
+            retry_after: answer.retry_after,
         },
     }
 }
@@ -154,6 +193,14 @@ pub fn judge(status: u16, retry_after: Option<Duration>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn judge(status: u16, retry_after: Option<Duration>) -> Outcome {
+        super::judge(&Answer {
+            status,
+            retry_after,
+            ..Answer::default()
+        })
+    }
 
     #[test]
     fn statuses_mean_what_logplex_and_the_issue_say() {

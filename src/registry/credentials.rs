@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::clock::UnixMicros;
 use crate::id::{ChannelId, CredentialId, Secret};
+use crate::registry::channels::ChannelEntry;
+use crate::registry::keys::Role;
 
-/// One thing a credential may do. As text: `full_api`, `any_channel`, `channel:ID`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(try_from = "String", into = "String")]
+/// One thing a credential may do. As text: `full_api`, `any_channel`, `channel:ID`, `read:ID`,
+/// `write:ID`, `admin:ID`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(into = "String")]
 pub enum Permission {
     /// Use the whole API. Does not include writing messages.
     FullApi,
@@ -22,6 +25,8 @@ pub enum Permission {
     AnyChannel,
     /// Write messages to this channel.
     Channel(ChannelId),
+    /// Have this role in the app whose channel this is. Does not include writing messages.
+    App(Role, ChannelId),
 }
 
 impl Permission {
@@ -32,9 +37,25 @@ impl Permission {
             "full_api" => Some(Self::FullApi),
             "any_channel" => Some(Self::AnyChannel),
             _ => {
-                let id = text.strip_prefix("channel:")?;
-                ChannelId::new(id).ok().map(Self::Channel)
+                let (kind, id) = text.split_once(':')?;
+                let id = ChannelId::new(id).ok()?;
+                match kind {
+                    "channel" => Some(Self::Channel(id)),
+                    _ => Role::parse(kind).map(|role| Self::App(role, id)),
+                }
             }
+        }
+    }
+}
+
+impl Permission {
+    /// The role that it gives, and in which app: `None` is all of them.
+    #[must_use]
+    pub const fn role(&self) -> Option<(Role, Option<&ChannelId>)> {
+        match self {
+            Self::FullApi => Some((Role::Admin, None)),
+            Self::App(role, id) => Some((*role, Some(id))),
+            Self::AnyChannel | Self::Channel(_) => None,
         }
     }
 }
@@ -45,15 +66,8 @@ impl fmt::Display for Permission {
             Self::FullApi => f.write_str("full_api"),
             Self::AnyChannel => f.write_str("any_channel"),
             Self::Channel(id) => write!(f, "channel:{id}"),
+            Self::App(role, id) => write!(f, "{role}:{id}"),
         }
-    }
-}
-
-impl TryFrom<String> for Permission {
-    type Error = PermissionError;
-
-    fn try_from(text: String) -> Result<Self, PermissionError> {
-        Self::parse(&text).ok_or(PermissionError::Unknown { text })
     }
 }
 
@@ -63,16 +77,9 @@ impl From<Permission> for String {
     }
 }
 
-/// Why a text names no permission.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum PermissionError {
-    /// It is none of those there are.
-    #[error("unknown permission {text:?}; there are full_api, any_channel and channel:ID")]
-    Unknown {
-        /// What was given.
-        text: String,
-    },
-}
+/// All permissions, for errors.
+pub(crate) const PERMISSIONS: &str = "\"full_api\", \"any_channel\", \"channel:ID\", \
+                                      \"read:ID\", \"write:ID\", \"admin:ID\"";
 
 /// What is kept of a secret: SHA-256 over 16 random bytes and the secret.
 ///
@@ -151,6 +158,7 @@ pub struct CredentialEntry {
     /// Its public id.
     pub id: CredentialId,
     /// What it may do.
+    #[serde(deserialize_with = "known_permissions")]
     pub permissions: Vec<Permission>,
     /// When it was made, or its secret last replaced.
     pub created: UnixMicros,
@@ -181,6 +189,14 @@ impl CredentialEntry {
     }
 }
 
+/// Reads stored permissions and leaves out what this version does not know: a store written by a
+/// later version must stay readable, and less may be done then, not more.
+fn known_permissions<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Permission>, D::Error> {
+    let stored = Vec::<String>::deserialize(from)?;
+    let known = stored.iter().filter_map(|text| Permission::parse(text));
+    Ok(known.collect())
+}
+
 /// What an authenticated credential may do.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -188,6 +204,8 @@ pub struct Grant {
     pub id: CredentialId,
     /// What it may do.
     pub permissions: Arc<[Permission]>,
+    /// When the credential was made.
+    pub created: UnixMicros,
 }
 
 impl Grant {
@@ -207,7 +225,7 @@ impl Grant {
     #[must_use]
     pub fn may_write(&self, channel: &ChannelId) -> bool {
         self.permissions.iter().any(|permission| match permission {
-            Permission::FullApi => false,
+            Permission::FullApi | Permission::App(..) => false,
             Permission::AnyChannel => true,
             Permission::Channel(id) => id == channel,
         })
@@ -218,7 +236,21 @@ impl Grant {
     pub fn may_write_some(&self) -> bool {
         self.permissions
             .iter()
-            .any(|permission| *permission != Permission::FullApi)
+            .any(|permission| matches!(permission, Permission::AnyChannel | Permission::Channel(_)))
+    }
+
+    /// The greatest role it has in the app of `channel`, if any. A channel that was made after the
+    /// credential is another one than what was named to it, though it has the same id.
+    #[must_use]
+    pub fn role_in(&self, channel: &ChannelEntry) -> Option<Role> {
+        let roles = self.permissions.iter().filter_map(|permission| {
+            let (role, id) = permission.role()?;
+            let is_named = id.is_none_or(|id| {
+                *id == channel.id && channel.created.value() <= self.created.value()
+            });
+            is_named.then_some(role)
+        });
+        roles.max()
     }
 }
 
@@ -266,12 +298,21 @@ mod tests {
                 .iter()
                 .map(|text| Permission::parse(text).unwrap())
                 .collect(),
+            created: UnixMicros::new(5),
         }
     }
 
     #[test]
     fn permissions_have_one_text_each() {
-        for text in ["full_api", "any_channel", "channel:app-1", "channel:a:b"] {
+        for text in [
+            "full_api",
+            "any_channel",
+            "channel:app-1",
+            "channel:a:b",
+            "read:app-1",
+            "write:a:b",
+            "admin:7",
+        ] {
             assert_eq!(Permission::parse(text).unwrap().to_string(), text);
         }
         for text in [
@@ -281,6 +322,11 @@ mod tests {
             "channel:a/b",
             "channel",
             "FULL_API",
+            "read",
+            "read:",
+            "Read:a",
+            "owner:a",
+            ":a",
         ] {
             assert_eq!(Permission::parse(text), None, "{text}");
         }
@@ -290,11 +336,12 @@ mod tests {
     fn a_grant_allows_what_it_names() {
         let (a, b) = (ChannelId::new("a").unwrap(), ChannelId::new("b").unwrap());
         // permissions, full api, write any, write a, write b, write some
-        let table: [(&[&str], [bool; 5]); 5] = [
+        let table: [(&[&str], [bool; 5]); 6] = [
             (&[], [false; 5]),
             (&["full_api"], [true, false, false, false, false]),
             (&["any_channel"], [false, true, true, true, true]),
             (&["channel:a"], [false, false, true, false, true]),
+            (&["admin:a", "write:b"], [false; 5]),
             (&["full_api", "channel:b"], [true, false, false, true, true]),
         ];
         for (permissions, expected) in table {
@@ -308,6 +355,44 @@ mod tests {
             ];
             assert_eq!(seen, expected, "{permissions:?}");
         }
+    }
+
+    #[test]
+    fn a_role_is_of_the_apps_named_and_no_later_ones() {
+        let channel = |id: &str, created| {
+            ChannelEntry::new(ChannelId::new(id).unwrap(), UnixMicros::new(created))
+        };
+        // permissions, then the roles in `a`, `b`, and an `a` made after the credential
+        let table: [(&[&str], [Option<Role>; 3]); 5] = [
+            (&["any_channel", "channel:a"], [None; 3]),
+            (&["read:a"], [Some(Role::Read), None, None]),
+            (
+                &["write:a", "admin:b", "read:b"],
+                [Some(Role::Write), Some(Role::Admin), None],
+            ),
+            (&["read:a:b"], [None; 3]),
+            (&["full_api"], [Some(Role::Admin); 3]),
+        ];
+        for (permissions, expected) in table {
+            let grant = grant(permissions);
+            let channels = [channel("a", 5), channel("b", 1), channel("a", 6)];
+            let seen = channels.map(|channel| grant.role_in(&channel));
+            assert_eq!(seen, expected, "{permissions:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_s_entry_stays_readable() {
+        let secret = random_secret();
+        let id = CredentialId::new("c").unwrap();
+        let permissions = vec![Permission::AnyChannel];
+        let entry = CredentialEntry::new(id, &secret, permissions, UnixMicros::new(1));
+        let stored = serde_json::to_string(&entry).unwrap();
+        let stored = stored.replace("\"any_channel\"", "\"read:a\",\"from_the_future\"");
+        let entry: CredentialEntry = serde_json::from_str(&stored).unwrap();
+        let expected = [Permission::parse("read:a").unwrap()];
+        assert_eq!(entry.permissions, expected);
+        assert!(entry.hash().matches(&secret));
     }
 
     #[test]

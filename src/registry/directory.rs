@@ -40,6 +40,7 @@ impl Directory {
         Some(Grant {
             id: entry.id,
             permissions: Arc::from(entry.permissions),
+            created: entry.created,
         })
     }
 
@@ -47,6 +48,12 @@ impl Directory {
     #[must_use]
     pub fn channel(&self, id: &ChannelId) -> Option<ChannelEntry> {
         self.read().channel(id)
+    }
+
+    /// The channels named `name`, which need not be one; looks at all of them.
+    #[must_use]
+    pub fn channels_named(&self, name: &str) -> Vec<ChannelEntry> {
+        self.read().channels_named(name).collect()
     }
 
     /// The tokens of a channel, oldest first.
@@ -73,6 +80,12 @@ impl Directory {
     #[must_use]
     pub fn drain(&self, id: DrainId) -> Option<DrainEntry> {
         self.read().drain(id).cloned()
+    }
+
+    /// A drain that `is_it`; looks at all of them.
+    #[must_use]
+    pub fn find_drain(&self, is_it: impl Fn(&DrainEntry) -> bool) -> Option<DrainEntry> {
+        self.read().drains(None).find(|drain| is_it(drain)).cloned()
     }
 
     /// Whether `token` is one of the channel `id`.

@@ -27,6 +27,19 @@ pub enum Format {
     Logplex,
     /// Strictly RFC 5424, with MSGID and structured data.
     Rfc5424,
+    /// OpenTelemetry's log records: OTLP over HTTP, in protobuf.
+    Otlp,
+}
+
+/// What an OTLP drain's records have as attributes beside the fields of their messages.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attributes {
+    /// Nothing.
+    #[default]
+    None,
+    /// The pairs of the text, read as logfmt.
+    Logfmt,
 }
 
 /// How an HTTP drain's bodies are packed.
@@ -67,6 +80,8 @@ pub struct DrainOptions {
     pub filter: Option<String>,
     /// Most bytes of one batch; the node's setting when not given.
     pub batch_bytes_max: Option<usize>,
+    /// Further attributes of an OTLP drain's records.
+    pub attributes: Attributes,
 }
 
 /// Why options were refused.
@@ -75,6 +90,12 @@ pub enum DrainOptionsError {
     /// An option that only HTTP drains have.
     #[error("{option} needs an http:// or https:// drain")]
     NotHttp {
+        /// The option.
+        option: &'static str,
+    },
+    /// An option that only OTLP drains have.
+    #[error("{option} needs format=otlp")]
+    NotOtlp {
         /// The option.
         option: &'static str,
     },
@@ -161,6 +182,17 @@ pub enum DrainOptionsError {
 }
 
 impl DrainOptions {
+    /// The options of an OTLP drain that asks for nothing else. Its bodies are packed, as those of
+    /// OpenTelemetry's Collector are: the fields' names are in every record.
+    #[must_use]
+    pub fn otlp() -> Self {
+        Self {
+            format: Format::Otlp,
+            compression: Compression::Gzip,
+            ..Self::default()
+        }
+    }
+
     /// The options for an entry to keep; most have none of their own and share these.
     #[must_use]
     pub fn shared(self) -> Arc<Self> {
@@ -183,6 +215,7 @@ impl DrainOptions {
             let option = [
                 (!self.headers.is_empty(), "headers"),
                 (self.compression != Compression::None, "compression"),
+                (self.format == Format::Otlp, "format=otlp"),
             ];
             if let Some(&(_, option)) = option.iter().find(|(is_given, _)| *is_given) {
                 return Err(DrainOptionsError::NotHttp { option });
@@ -207,6 +240,11 @@ impl DrainOptions {
         check_filter("source", self.source.as_deref(), FIELD_BYTES_MAX)?;
         check_filter("ps", self.ps.as_deref(), FIELD_BYTES_MAX)?;
         check_filter("filter", self.filter.as_deref(), FILTER_BYTES_MAX)?;
+        if self.attributes != Attributes::None && self.format != Format::Otlp {
+            return Err(DrainOptionsError::NotOtlp {
+                option: "attributes",
+            });
+        }
         match self.batch_bytes_max {
             Some(bytes) if !(BATCH_BYTES_LIMIT_MIN..=BATCH_BYTES_LIMIT).contains(&bytes) => {
                 Err(DrainOptionsError::BadBatchBytes { bytes })
@@ -368,6 +406,13 @@ mod tests {
         check(syslog, r#"{"headers":{"X-Key":"v"}}"#, "headers needs");
         check(https, r#"{"compression":"zstd"}"#, "");
         check(syslog, r#"{"compression":"gzip"}"#, "compression needs");
+        check(https, r#"{"format":"otlp","attributes":"logfmt"}"#, "");
+        check(syslog, r#"{"format":"otlp"}"#, "format=otlp needs an http");
+        check(
+            http,
+            r#"{"attributes":"logfmt"}"#,
+            "attributes needs format=otlp",
+        );
         for name in [
             "Host",
             "content-length",

@@ -173,6 +173,17 @@ impl Entries {
         Some(member.entry(id))
     }
 
+    /// The channels named `name`; looks at all of them.
+    pub fn channels_named<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = ChannelEntry> + use<'a> {
+        let members = self.channels.iter();
+        members
+            .filter(move |(_, member)| member.name() == Some(name))
+            .map(|(id, member)| member.entry(id))
+    }
+
     /// The tokens of a channel, oldest first.
     pub fn tokens_of<'a>(&'a self, id: &ChannelId) -> impl Iterator<Item = TokenEntry> + use<'a> {
         let found = self.channels.get_key_value(id).into_iter();

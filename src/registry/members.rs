@@ -76,6 +76,11 @@ impl Member {
         }
     }
 
+    /// Its name for people.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.rare.as_ref()?.name.as_deref()
+    }
+
     /// The entry of this channel, which is called `id`.
     pub(crate) fn entry(&self, id: &ChannelId) -> ChannelEntry {
         ChannelEntry {

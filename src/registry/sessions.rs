@@ -1,6 +1,6 @@
 //! Sessions: short-lived grants to read a channel, kept in memory only. Pure: `now` is an argument.
 //!
-//! A session must be opened within `SESSION_UNOPENED_MAX`. While a stream of it is open it lives,
+//! A session ends with the credential that asked for it. Else it must be opened within `SESSION_UNOPENED_MAX`. While a stream of it is open it lives,
 //! and then as long again, so that a reader whose line broke can come back to it.
 
 use std::collections::HashMap;
@@ -12,9 +12,11 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::UnixMicros;
 use crate::id::ChannelId;
+use crate::id::CredentialId;
 use crate::id::SessionId;
 use crate::limits::SESSIONS_MAX;
 
@@ -36,6 +38,17 @@ pub struct SessionEntry {
     pub ps: Option<String>,
     /// Only messages that this expression wants, as it was written.
     pub filter: Option<String>,
+    /// The credential that asked for it, if it was one.
+    pub credential: Option<CredentialId>,
+}
+
+/// A session that a stream has opened.
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    /// What may be read.
+    pub entry: Arc<SessionEntry>,
+    /// Cancelled when it may not be read any longer.
+    pub ended: CancellationToken,
 }
 
 /// There are `SESSIONS_MAX` sessions already: refused, try later.
@@ -58,7 +71,7 @@ struct Kept {
 }
 
 struct Held {
-    entry: Arc<SessionEntry>,
+    session: OpenSession,
     /// When the channel was made: a later one of the same id is another.
     channel_created: UnixMicros,
     life: Life,
@@ -119,7 +132,10 @@ impl Sessions {
         let until = now + SESSION_UNOPENED_MAX;
         kept.due.push_back((until, id));
         let held = Held {
-            entry: Arc::new(entry),
+            session: OpenSession {
+                entry: Arc::new(entry),
+                ended: CancellationToken::new(),
+            },
             channel_created,
             life: Life::Unopened { until },
         };
@@ -136,11 +152,13 @@ impl Sessions {
         id: SessionId,
         created_of: impl FnOnce(&ChannelId) -> Option<UnixMicros>,
         now: Instant,
-    ) -> Option<Arc<SessionEntry>> {
+    ) -> Option<OpenSession> {
         let mut kept = self.kept();
         kept.sweep(now);
         let held = kept.by_id.get_mut(&id)?;
-        if !held.is_alive(now) || created_of(&held.entry.channel) != Some(held.channel_created) {
+        if !held.is_alive(now)
+            || created_of(&held.session.entry.channel) != Some(held.channel_created)
+        {
             return None;
         }
         let count = match held.life {
@@ -148,7 +166,18 @@ impl Sessions {
             Life::Open { count } => count.saturating_add(1),
         };
         held.life = Life::Open { count };
-        Some(Arc::clone(&held.entry))
+        Some(held.session.clone())
+    }
+
+    /// Ends all sessions that `credential` asked for, open ones too; looks at all there are.
+    pub fn revoke(&self, credential: &CredentialId) {
+        self.kept().by_id.retain(|_, held| {
+            let is_kept = held.session.entry.credential.as_ref() != Some(credential);
+            if !is_kept {
+                held.session.ended.cancel();
+            }
+            is_kept
+        });
     }
 
     /// A stream of session `id` ended.
@@ -207,6 +236,7 @@ mod tests {
             source: None,
             ps: None,
             filter: None,
+            credential: Some(CredentialId::new("c").unwrap()),
         }
     }
 
@@ -258,6 +288,27 @@ mod tests {
         assert!(sessions.open(id, |_| None, start + seconds(299)).is_none());
         // Neither has prolonged it.
         assert!(sessions.open(id, made, start + seconds(300)).is_none());
+    }
+
+    #[test]
+    fn a_session_ends_with_its_credential() {
+        let start = crate::clock::now();
+        let sessions = Sessions::new(3);
+        let other = SessionEntry {
+            credential: None,
+            ..entry()
+        };
+        let [open, unopened] = [(); 2].map(|()| sessions.create(entry(), MADE, start).unwrap());
+        let other = sessions.create(other, MADE, start).unwrap();
+        let [open_session, other_session] =
+            [open, other].map(|id| sessions.open(id, made, start).unwrap());
+        sessions.revoke(&CredentialId::new("c").unwrap());
+        assert!(open_session.ended.is_cancelled());
+        assert!(!other_session.ended.is_cancelled());
+        for (id, is_there) in [(open, false), (unopened, false), (other, true)] {
+            sessions.close(id, start);
+            assert_eq!(sessions.open(id, made, start).is_some(), is_there);
+        }
     }
 
     #[test]

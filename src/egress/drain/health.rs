@@ -148,8 +148,9 @@ impl Board {
         has_recovered
     }
 
-    /// A batch was refused; says whether a trouble began with it.
-    pub(crate) fn refuse(&self, status: u16, at: UnixMicros) -> bool {
+    /// A batch was refused, or some of it, for the reason `why`; says whether a trouble began with
+    /// it.
+    pub(crate) fn refuse(&self, status: u16, why: String, at: UnixMicros) -> bool {
         let mut health = self.lock();
         let is_first = !health.trouble.is_any();
         health.trouble = Trouble {
@@ -157,7 +158,7 @@ impl Board {
             ..Trouble::default()
         };
         health.last_status = Some(status);
-        health.last_error = Some(format!("the destination refused the batch with {status}"));
+        health.last_error = Some(why);
         health.last_at = Some(at);
         health.next_try = None;
         is_first

@@ -7,10 +7,12 @@ use http_body_util::Full;
 
 use crate::egress::drain::DrainSettings;
 use crate::egress::drain::batch::Batch;
+use crate::egress::drain::otlp::OTLP;
 use crate::egress::drain::plan::Plan;
 use crate::egress::drain::sink::Around;
 use crate::net::client::{HttpClient, basic};
-use crate::net::outcome::{Failure, Outcome};
+use crate::net::outcome::{Failure, LOGPLEX, Outcome};
+use crate::otlp::request::Encoding;
 use crate::registry::Compression;
 
 /// The sink of `http://` and `https://` drains.
@@ -36,7 +38,11 @@ impl HttpSink {
         match request(batch, around.plan) {
             Ok(request) => {
                 let within = around.settings.request_timeout;
-                self.client.send(request, within).await
+                let judge = match around.plan.otlp_target() {
+                    Some(_) => OTLP,
+                    None => LOGPLEX,
+                };
+                self.client.send(request, within, judge).await
             }
             Err(error) => Failure::Request(error).into(),
         }
@@ -59,21 +65,28 @@ impl HttpSink {
     }
 }
 
-/// The request of `batch`, its headers in Logplex's order.
+/// The request of `batch`, its headers in Logplex's order. An OTLP request has the drain's token, too:
+/// by it a router sees that it is sent its own messages.
 fn request(batch: &Batch, plan: &Plan) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request =
-        Request::post(plan.url.path_and_query()).body(Full::new(batch.body.clone()))?;
+    let otlp_target = plan.otlp_target();
+    let target = otlp_target.unwrap_or_else(|| plan.url.path_and_query());
+    let mut request = Request::post(target).body(Full::new(batch.body.clone()))?;
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_str(plan.url.authority())?);
     if let Some((user, password)) = plan.url.userinfo() {
         headers.insert(AUTHORIZATION, basic(&user, &password)?);
     }
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/logplex-1"),
-    );
-    headers.insert(MSG_COUNT, HeaderValue::from(batch.frames()));
-    headers.insert(FRAME_ID, HeaderValue::from_str(&batch.id.to_string())?);
+    if otlp_target.is_some() {
+        let media_type = Encoding::Protobuf.media_type();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    } else {
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/logplex-1"),
+        );
+        headers.insert(MSG_COUNT, HeaderValue::from(batch.frames()));
+        headers.insert(FRAME_ID, HeaderValue::from_str(&batch.id.to_string())?);
+    }
     headers.insert(DRAIN_TOKEN, HeaderValue::from_str(plan.token.as_str())?);
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     let encoding = match batch.encoding {

@@ -117,6 +117,17 @@ impl Ledger {
         self.totals.reported += batch.announced.count;
     }
 
+    /// The destination has confirmed a batch but for `refused` of its messages, at `now`. Which ones
+    /// it does not say, so the announcement counts as heard.
+    pub(crate) fn confirmed_partly(&mut self, batch: Counts, refused: u64, now: UnixMicros) {
+        self.confirmed(Counts {
+            messages: batch.messages.saturating_sub(refused),
+            ..batch
+        });
+        self.totals.refused += refused;
+        self.pending = self.pending.and(Loss::new(refused, now));
+    }
+
     /// A batch is given up at `now`: it is lost, and what it was to announce is still to be told.
     pub(crate) fn lost(&mut self, batch: Counts, reason: LossReason, now: UnixMicros) {
         match reason {
@@ -170,6 +181,23 @@ mod tests {
         };
         assert_eq!(ledger.totals(), expected);
         assert_eq!(ledger.pending().count(), 0);
+    }
+
+    #[test]
+    fn what_of_a_batch_is_refused_is_told_by_the_next() {
+        let mut ledger = Ledger::default();
+        ledger.lapped(Loss::new(3, T1));
+        let first = batch(&mut ledger, 15);
+        ledger.confirmed_partly(first, 4, T2);
+        let expected = Totals {
+            delivered: 11,
+            filtered: 0,
+            lapped: 3,
+            refused: 4,
+            reported: 3,
+        };
+        assert_eq!(ledger.totals(), expected);
+        assert_eq!(ledger.pending(), Loss::new(4, T2));
     }
 
     #[test]

@@ -144,6 +144,19 @@ impl Machine {
         }
     }
 
+    /// The destination has the batch but for `refused` of its messages; says what was lost with
+    /// them, as `lose` does.
+    pub(crate) fn confirm_partly(&mut self, refused: u64, now: UnixMicros) -> Loss {
+        let Some(batch) = self.end_batch() else {
+            return Loss::default();
+        };
+        let refused = refused.min(batch.counts.messages);
+        self.ledger.confirmed_partly(batch.counts, refused, now);
+        let told = refused.saturating_sub(batch.notices);
+        self.spare = batch.into_buffer();
+        Loss::new(told, now)
+    }
+
     /// The batch is given up; says what was lost with it, notices of drains left out: a lost notice
     /// that led to the next notice would never end.
     pub(crate) fn lose(&mut self, reason: LossReason, now: UnixMicros) -> Loss {
@@ -235,7 +248,7 @@ impl<'a> Draft<'a> {
     fn finish(self, announced: Loss) -> Batch {
         Batch {
             id: FrameId::next(),
-            body: Bytes::from(self.out),
+            body: Bytes::from(self.plan.finished(self.out)),
             encoding: Compression::None,
             counts: Counts {
                 messages: self.messages,

@@ -7,7 +7,8 @@
 //! ```
 //! One machine serves every kind: it keeps the place, the batch and the book (`machine`, `ledger`,
 //! `batch`), pace and trouble (`task`, `health`, `notice`). What differs is the sink
-//! (`http`, `syslog`, `udp`): connect, send a batch, notice the end of a connection.
+//! (`http`, `syslog`, `udp`): connect, send a batch, notice the end of a connection. OTLP is HTTP
+//! with other bodies and another reading of answers (`otlp`).
 //! Delivery is at least once; a batch's `Logplex-Frame-Id` tells a second delivery from a first.
 
 mod attempt;
@@ -19,7 +20,9 @@ mod ledger;
 mod machine;
 mod notice;
 mod orders;
+mod otlp;
 mod plan;
+mod refusal;
 mod sink;
 mod supervisor;
 mod syslog;

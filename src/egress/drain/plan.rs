@@ -5,17 +5,21 @@ use std::sync::Arc;
 use crate::channel::Record;
 use crate::clock::UnixMicros;
 use crate::egress::drain::DrainSettings;
+use crate::egress::drain::otlp;
 use crate::filter::Filter;
 use crate::filter::FilterError;
 use crate::id::{DrainId, DrainToken};
+use crate::limits::ANSWER_SAID_BYTES_MAX;
 use crate::net::link::Destination;
 use crate::net::trust::Trust;
-use crate::registry::{Compression, DrainEntry, DrainOptions, DrainUrl, Format, Scheme};
+use crate::otlp::export::{Exporter, grouped};
+use crate::registry::{
+    Attributes, Compression, DrainEntry, DrainOptions, DrainUrl, Format, Scheme,
+};
 use crate::syslog::encode;
 use crate::syslog::message::Message;
 
 /// How a message is written into a batch.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Shape {
     /// Logplex's frames of HTTP drains.
     LogplexHttp,
@@ -23,6 +27,15 @@ enum Shape {
     LogplexSyslog,
     /// Strict RFC 5424.
     Rfc5424,
+    /// OpenTelemetry's log records.
+    Otlp(Box<Otlp>),
+}
+
+/// What only OTLP drains have.
+struct Otlp {
+    exporter: Exporter,
+    /// Path and query of its requests.
+    path_and_query: String,
 }
 
 /// One drain as its entry wants it. Holds secrets: no `Debug`.
@@ -50,6 +63,14 @@ impl Plan {
             Format::Rfc5424 => Shape::Rfc5424,
             Format::Logplex if is_http => Shape::LogplexHttp,
             Format::Logplex => Shape::LogplexSyslog,
+            Format::Otlp => Shape::Otlp(Box::new(Otlp {
+                exporter: Exporter {
+                    service: entry.channel.as_str().to_owned(),
+                    app: entry.channel.as_str().to_owned(),
+                    reads_logfmt: entry.options.attributes == Attributes::Logfmt,
+                },
+                path_and_query: otlp::path_and_query(&url),
+            })),
         };
         let options = Arc::clone(&entry.options);
         let filter = Filter::of(
@@ -81,22 +102,68 @@ impl Plan {
             && entry.token == self.token
     }
 
-    /// Appends `record` to `out` as one octet-counted frame.
+    /// Appends `record` to `out`: as one octet-counted frame, or as one record of a request that is
+    /// still to be `finished`.
     pub(crate) fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) {
-        match self.shape {
+        match &self.shape {
             Shape::LogplexHttp => encode::logplex_http(record, out),
             Shape::LogplexSyslog => encode::logplex_syslog(record, &self.token, out),
             Shape::Rfc5424 => encode::rfc5424(&record.message(), record.arrival, out),
+            Shape::Otlp(otlp) => otlp.exporter.append(&record.message(), record.arrival, out),
         }
     }
 
     /// Appends a message of the router's own, made at `now`.
     pub(crate) fn encode_notice(&self, notice: &Message<'_>, now: UnixMicros, out: &mut Vec<u8>) {
-        match self.shape {
+        match &self.shape {
             Shape::LogplexHttp => encode::logplex_http(notice, out),
             Shape::LogplexSyslog => encode::logplex_syslog(notice, &self.token, out),
             Shape::Rfc5424 => encode::rfc5424(notice, now, out),
+            Shape::Otlp(otlp) => otlp.exporter.append(notice, now, out),
         }
+    }
+
+    /// The body of what was encoded.
+    pub(crate) fn finished(&self, encoded: Vec<u8>) -> Vec<u8> {
+        match &self.shape {
+            Shape::Otlp(_) => grouped(&encoded).unwrap_or(encoded),
+            _ => encoded,
+        }
+    }
+
+    /// Path and query of an OTLP drain's requests; `None` for any other drain.
+    pub(crate) fn otlp_target(&self) -> Option<&str> {
+        match &self.shape {
+            Shape::Otlp(otlp) => Some(&otlp.path_and_query),
+            _ => None,
+        }
+    }
+
+    /// Appends to `text` what an OTLP destination says, in one line of bounded length, and without
+    /// what the drain presents to it. Other destinations answer anything.
+    pub(crate) fn quote(&self, said: &str, text: &mut String) {
+        let said = said.trim();
+        if self.otlp_target().is_none() || said.is_empty() {
+            return;
+        }
+        let mut said = said.replace(char::is_control, " ");
+        let password = self.url.userinfo().map(|(_, password)| password);
+        let password = password.and_then(|bytes| String::from_utf8(bytes).ok());
+        let query = self.url.path_and_query().split_once('?');
+        let query_values = query
+            .into_iter()
+            .flat_map(|(_, query)| query.split(['&', '=']));
+        let headers = self.options.headers.values().map(String::as_str);
+        let presented = headers
+            .flat_map(str::split_whitespace)
+            .chain(query_values)
+            .chain(password.as_deref());
+        for secret in presented.filter(|word| SECRET_BYTES_MIN <= word.len()) {
+            said = said.replace(secret, "********");
+        }
+        said.truncate(said.floor_char_boundary(ANSWER_SAID_BYTES_MAX));
+        text.push_str(": ");
+        text.push_str(&said);
     }
 
     /// Whether a batch is a request.
@@ -134,6 +201,9 @@ impl Plan {
         }
     }
 }
+
+/// A shorter word is no secret worth the name, but may be one of the text's own.
+const SECRET_BYTES_MIN: usize = 6;
 
 fn is_http(url: &DrainUrl) -> bool {
     matches!(url.scheme(), Scheme::Http | Scheme::Https)

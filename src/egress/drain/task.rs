@@ -53,12 +53,12 @@ pub(crate) struct Common {
 
 /// One drain at work.
 pub(crate) struct Task {
-    shared: Arc<Shared>,
-    plan: Arc<Plan>,
-    machine: Machine,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) machine: Machine,
     sink: Sink,
-    notices: Notices,
-    log: Log,
+    pub(crate) notices: Notices,
+    pub(crate) log: Log,
     flush: Flush,
     /// From then on a request may begin with less than a full batch.
     next_request: Option<Instant>,
@@ -255,7 +255,12 @@ impl Task {
         };
         match outcome {
             Outcome::Confirmed { status } => self.confirm(status),
-            Outcome::Refused { status, .. } => self.refuse(status, &settings),
+            Outcome::Partly {
+                status,
+                refused,
+                said,
+            } => self.confirm_partly(status, refused, &said, &settings),
+            Outcome::Refused { status, said } => self.refuse(status, &said, &settings),
             Outcome::Stale => return self.back_off(Failure::Closed, None, &settings).await,
             Outcome::Retry {
                 failure,
@@ -278,28 +283,6 @@ impl Task {
         self.publish();
         if has_recovered && self.log.is_recovery_told() {
             info!(drain_id = %self.plan.id, url = %self.plan.url.redacted(), "drain delivers again");
-        }
-    }
-
-    fn refuse(&mut self, status: u16, settings: &DrainSettings) {
-        if let Some(batch) = self.machine.batch() {
-            let telemetry = &self.shared.common.telemetry;
-            telemetry.drain_refused.increment(batch.counts.messages);
-        }
-        let now = clock::wall();
-        let told = self.machine.lose(LossReason::Refused, now);
-        self.notices.add(told, Cause::Refused(status));
-        self.shared.progress.set_stalled(false);
-        let is_new = self.shared.board.refuse(status, now);
-        self.publish();
-        let told = self
-            .log
-            .trouble(is_new, clock::now(), settings.notice_interval);
-        if let Some(left_out) = told {
-            warn!(
-                drain_id = %self.plan.id, url = %self.plan.url.redacted(), status, left_out,
-                "drain is refused"
-            );
         }
     }
 
@@ -428,7 +411,7 @@ impl Task {
     }
 
     /// Shows what was settled, to the API and to writers that wait for room.
-    fn publish(&self) {
+    pub(crate) fn publish(&self) {
         let confirmed = self.machine.confirmed();
         self.shared.board.settle(self.machine.totals(), *confirmed);
         self.shared

@@ -15,7 +15,7 @@ use crate::net::backoff;
 use crate::net::client::HttpClient;
 use crate::net::connect::DenyRules;
 use crate::net::link::Destination;
-use crate::net::outcome::{Failure, Outcome};
+use crate::net::outcome::{Failure, LOGPLEX, Outcome};
 use crate::net::trust::{Trust, Trusts};
 use crate::sources::ship::ShipSettings;
 use crate::sources::ship::batch::Batch;
@@ -115,7 +115,7 @@ impl Sender {
                     self.client.close();
                     return Fate::Late;
                 }
-                Some(Outcome::Confirmed { .. }) => {
+                Some(Outcome::Confirmed { .. } | Outcome::Partly { .. }) => {
                     self.recover();
                     return Fate::Delivered;
                 }
@@ -172,7 +172,11 @@ impl Sender {
                 Ok(request) => request,
                 Err(error) => return Failure::Request(error).into(),
             };
-            match self.client.send(request, self.settings.timeout).await {
+            match self
+                .client
+                .send(request, self.settings.timeout, LOGPLEX)
+                .await
+            {
                 Outcome::Stale => {}
                 outcome => return outcome,
             }
