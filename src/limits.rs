@@ -425,6 +425,9 @@ pub const SHIP_LAST_READS_MAX: Duration = Duration::from_secs(1);
 /// Files that one shipper follows: each is open, and looked at four times a second.
 pub const SHIP_FILES_MAX: usize = 1_024;
 
+/// Files that a shipper looks at of one pattern: more than it follows, so that it can say so.
+pub const SHIP_FILES_FOUND_MAX: usize = 4 * SHIP_FILES_MAX;
+
 /// Files whose places a shipper remembers: those that were rotated away among them.
 pub const SHIP_PLACES_MAX: usize = 4_096;
 
@@ -438,6 +441,10 @@ pub const SHIP_FILE_HEAD_BYTES: usize = 256;
 /// The end of what was read of a followed file, by which a copy of it is told from another file.
 pub const SHIP_FILE_COMPARED_BYTES: usize = 4 * 1024;
 
+/// A copy of a file that was emptied was made at most this long before that was seen whole for the
+/// last time: some minutes are enough to copy some GiB.
+pub const SHIP_COPY_AGE_MAX: Duration = Duration::from_secs(120);
+
 /// Reads of one followed file before others have their turn: 4 MiB.
 pub const SHIP_FILE_READS_MAX: usize = 64;
 
@@ -447,9 +454,13 @@ pub const SHIP_POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How often files to follow are looked for.
 pub const SHIP_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A file that is found no more, and grew no more for this long, is done with: who rotates files
+/// A file that has no name any more, and grew no more for this long, is done with: who rotates files
 /// tells their writer within that time.
 pub const SHIP_FILE_GONE_AFTER: Duration = Duration::from_secs(30);
+
+/// Looks for files, one after the other, that did not find one which is done with: a moment in which
+/// nobody looked says nothing.
+pub const SHIP_FILE_SCANS_MISSED_MIN: u32 = 3;
 
 /// Connections to a shipper's local socket at once; more wait.
 pub const SHIP_CONNECTIONS_MAX: usize = 256;

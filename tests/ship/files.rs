@@ -97,11 +97,129 @@ async fn a_file_is_followed_through_what_befalls_it() {
     assert_eq!(ship.ended().await.code, Some(0));
 }
 
-/// A copy that matches is no new file.
+/// Copied and emptied again and again under load; whether the shipper sees the copy before the file is
+/// empty is left to chance.
 #[tokio::test]
-async fn a_copy_of_a_file_is_not_sent_again() {
+async fn rotated_by_copying_and_emptying_every_line_arrives_once() {
+    for pattern in ["a.log*", "a.log"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        append(&path, "");
+        let spool = folder.path().join("spool");
+        let sink = HttpSink::start([]).await;
+        let glob = folder.path().join(pattern);
+        let flags = [
+            "--file",
+            glob.to_str().unwrap(),
+            "--spool",
+            spool.to_str().unwrap(),
+            "--wait",
+            "10ms",
+            "--verbose",
+        ];
+        let mut ship = Ship::start(&sink.url(), &flags);
+        ship.said("following a file").await;
+        for round in 0..4 {
+            let first = round * 1_000;
+            append(&path, &lines(first..first + 700));
+            crate::support::until("some of it", || {
+                let least = usize::try_from(first).unwrap() + 1;
+                (least <= sink.frames().len()).then_some(())
+            })
+            .await;
+            append(&path, &lines(first + 700..first + 1_000));
+            fs::copy(&path, folder.path().join(format!("a.log.{round}"))).unwrap();
+            File::create(&path).unwrap();
+        }
+        append(&path, "4000\n");
+        crate::support::until("the last line", || {
+            all(&sink).iter().any(|text| text == "4000").then_some(())
+        })
+        .await;
+        ship.signal("TERM");
+        let ended = ship.ended().await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let found = all(&sink);
+        let wrong = (0..4_001).find(|&n| found.get(n) != Some(&n.to_string()));
+        let around = wrong.map(|n| &found[n.saturating_sub(3)..(n + 3).min(found.len())]);
+        assert_eq!((around, found.len()), (None, 4_001), "{pattern}: {ended:?}");
+    }
+}
+
+/// What cannot be found any more is not passed over.
+#[tokio::test]
+async fn an_emptied_file_without_a_copy_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.log");
+    append(&path, "one\n");
+    let sink = HttpSink::start([]).await;
+    let flags = ["--file", path.to_str().unwrap(), "--from-start"];
+    let mut ship = Ship::start(&sink.url(), &flags);
+    until_texts(&sink, &["one"]).await;
+    fs::write(&path, "2\n").unwrap();
+    ship.said("a file was emptied, and no copy of it is there")
+        .await;
+    until_texts(&sink, &["one", "2"]).await;
+    ship.signal("TERM");
+    assert_eq!(ship.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_name_without_a_file_and_too_many_files_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = HttpSink::start([]).await;
+    let glob = folder.path().join("*.log");
+    let flags = ["--file", glob.to_str().unwrap()];
+    let mut ship = Ship::start(&sink.url(), &flags);
+    ship.said("there is no such file yet").await;
+    for n in 0..1_025 {
+        append(&folder.path().join(format!("{n}.log")), "");
+    }
+    // Where the process may open fewer, that is said instead.
+    ship.said("is not followed").await;
+    ship.signal("TERM");
+    assert_eq!(ship.ended().await.code, Some(0));
+}
+
+/// What is not delivered and stands nowhere any more is lost, and said to be.
+#[tokio::test]
+async fn lines_whose_file_is_gone_are_lost_and_not_spooled() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let sink = HttpSink::start(vec![Reply::status(503); 1_000]).await;
+    let glob = folder.path().join("*.log");
+    for name in ["gone.log", "emptied.log", "stays.log"] {
+        append(&folder.path().join(name), &lines(0..10));
+    }
+    let flags = [
+        "--file",
+        glob.to_str().unwrap(),
+        "--from-start",
+        "--state",
+        state.to_str().unwrap(),
+        "--wait",
+        "500ms",
+        "--grace",
+        "100ms",
+    ];
+    let ship = Ship::start(&sink.url(), &flags);
+    let posts = sink.posts_until(1).await;
+    assert_eq!(posts[0].header("logplex-msg-count").unwrap(), "30");
+    fs::remove_file(folder.path().join("gone.log")).unwrap();
+    File::create(folder.path().join("emptied.log")).unwrap();
+    ship.signal("TERM");
+    let ended = ship.ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let said = "delivered=0 dropped=0 lost=20 spooled=10";
+    assert!(ended.stderr.contains(said), "{ended:?}");
+}
+
+/// Rotated by copying while no shipper runs: the rest of the copy is still sent, once.
+#[tokio::test]
+async fn a_copy_made_between_two_shippers_is_read_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    let state = folder.path().join("state");
     append(&path, &lines(0..100));
     let sink = HttpSink::start([]).await;
     let glob = folder.path().join("a.log*");
@@ -109,20 +227,24 @@ async fn a_copy_of_a_file_is_not_sent_again() {
         "--file",
         glob.to_str().unwrap(),
         "--from-start",
+        "--state",
+        state.to_str().unwrap(),
         "--wait",
         "10ms",
-        "--verbose",
     ];
-    let mut ship = Ship::start(&sink.url(), &flags);
+    let first = Ship::start(&sink.url(), &flags);
     sink.frames_until(100).await;
+    first.signal("TERM");
+    assert_eq!(first.ended().await.code, Some(0));
+    append(&path, &lines(100..110));
     fs::copy(&path, folder.path().join("a.log.1")).unwrap();
-    ship.said("a.log.1 position=").await;
-    File::create(&path).unwrap();
-    append(&path, "end\n");
-    sink.frames_until(101).await;
-    ship.signal("TERM");
-    assert_eq!(ship.ended().await.code, Some(0));
-    assert_eq!(all(&sink).len(), 101);
+    fs::write(&path, lines(110..120)).unwrap();
+    let second = Ship::start(&sink.url(), &flags);
+    sink.frames_until(120).await;
+    second.signal("TERM");
+    assert_eq!(second.ended().await.code, Some(0));
+    let expected: Vec<String> = (0..120).map(|n| n.to_string()).collect();
+    assert_eq!(all(&sink), expected);
 }
 
 /// Where nothing remembers the place, nothing that was read is left behind.

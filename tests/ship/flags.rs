@@ -185,7 +185,7 @@ async fn numbers_are_told_now_and_then() {
     ];
     let mut ship = Ship::start(&sink.url(), &flags);
     ship.write("one\n").await;
-    ship.said("source=web at=stats delivered=1 dropped=0 lost=0 queued=0\n")
+    ship.said("source=web at=stats delivered=1 dropped=0 lost=0 queued=0 spooled=0\n")
         .await;
     ship.close();
     assert_eq!(ship.ended().await.code, Some(0));

@@ -96,6 +96,52 @@ async fn connections_are_taken_too() {
     assert!(frames[3].ends_with(" web.1 - - last\n"), "{frames:?}");
 }
 
+/// As the GNU C library's `syslog(3)` writes on a connection.
+#[tokio::test]
+async fn messages_on_a_connection_may_end_in_a_nul() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let sink = HttpSink::start([]).await;
+    let flags = ["--unix-stream", path.to_str().unwrap(), "--wait", "10ms"];
+    let ship = Ship::start(&sink.url(), &flags);
+    listening("--unix-stream", &path).await;
+    let mut socket = UnixStream::connect(&path).await.unwrap();
+    let messages = b"<14>Nov 25 13:15:01 app[7]: one\0<14>Nov 25 13:15:01 app[7]: two\0";
+    socket.write_all(messages).await.unwrap();
+    // While it is open.
+    let frames = sink.frames_until(2).await;
+    assert!(frames[0].ends_with(" app.7 - - one\n"), "{frames:?}");
+    assert!(frames[1].ends_with(" app.7 - - two\n"), "{frames:?}");
+    ship.signal("TERM");
+    assert_eq!(ship.ended().await.code, Some(0));
+    assert_eq!(sink.frames().len(), 2);
+}
+
+/// Programs of other users write there, unless they are kept out.
+#[tokio::test]
+async fn a_socket_is_everybodys_or_whose_it_is_said_to_be() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let sink = HttpSink::start([]).await;
+    for flag in ["--unix", "--unix-stream"] {
+        for (more, expected) in [(&[][..], 0o666), (&["--unix-mode", "0660"], 0o660)] {
+            let flags = [&[flag, path.to_str().unwrap()], more].concat();
+            let ship = Ship::start(&sink.url(), &flags);
+            crate::support::until(&format!("{flag} {expected:o}"), || {
+                let mode = std::fs::metadata(&path).ok()?.permissions().mode();
+                (mode & 0o777 == expected).then_some(())
+            })
+            .await;
+            ship.signal("TERM");
+            assert_eq!(ship.ended().await.code, Some(0));
+        }
+    }
+    let wrong = ["--unix", path.to_str().unwrap(), "--unix-mode", "888"];
+    let ended = Ship::start(&sink.url(), &wrong).ended().await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+}
+
 #[tokio::test]
 async fn what_is_there_already_is_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -45,6 +45,8 @@ async fn the_next_shipper_sends_first_what_the_last_one_left() {
     first.close();
     let ended = first.ended().await;
     assert_eq!(ended.code, Some(0), "all is on the disk: {ended:?}");
+    let said = "delivered=0 dropped=0 lost=0 spooled=25: the rest is on the disk";
+    assert!(ended.stderr.contains(said), "{ended:?}");
     assert_eq!(batches(&path).len(), 3);
     let tried = sink.posts();
     let tried_id = tried[0].header("logplex-frame-id").unwrap();
@@ -63,6 +65,38 @@ async fn the_next_shipper_sends_first_what_the_last_one_left() {
         tried_id
     );
     assert_eq!(batches(&path), Vec::<std::path::PathBuf>::new());
+}
+
+/// Lines of one channel do not come into another unless somebody says so.
+#[tokio::test]
+async fn a_spool_of_another_token_is_sent_only_when_it_is_adopted() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let bad = HttpSink::start(vec![Reply::status(503); 100]).await;
+    let url = |sink: &HttpSink, token: &str| format!("http://token:{token}@{}/logs", sink.address);
+    let flags = ["--spool", spool, "--grace", "200ms"];
+    let mut first = Ship::start(&url(&bad, "t.one"), &flags);
+    first.write(lines(0..7)).await;
+    first.close();
+    assert_eq!(first.ended().await.code, Some(0));
+
+    let good = HttpSink::start([]).await;
+    let mut other = Ship::start(&url(&good, "t.two"), &flags);
+    other.close();
+    let ended = other.ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("holds 7 lines for another"),
+        "{ended:?}"
+    );
+    assert!(!ended.stderr.contains("t.one"), "{ended:?}");
+    assert_eq!(good.posts().len(), 0);
+    let adopting = [&flags[..], &["--adopt-spool"]].concat();
+    Ship::start(&url(&good, "t.two"), &adopting).done().await;
+    assert_eq!(numbers(&good.frames()), (0..7).collect::<Vec<u64>>());
+    // From now on it is that one's; an empty one is anybody's.
+    Ship::start(&url(&good, "t.two"), &flags).done().await;
+    Ship::start(&url(&good, "t.one"), &flags).done().await;
 }
 
 /// Killed whenever it is: what was spooled arrives, once, in order.
@@ -173,8 +207,8 @@ async fn a_torn_file_is_skipped_and_said() {
     assert_eq!(numbers(&posts[1].frames()[1..]), [30]);
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "the lock is left"
+        2,
+        "the lock is left, and whose it is"
     );
 }
 

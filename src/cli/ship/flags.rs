@@ -98,6 +98,9 @@ pub(crate) struct ShipFlags {
     /// Size of all files of the spool; above it the oldest go, or with --block the writer waits
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = spool_bytes, requires = "spool")]
     spool_bytes_max: u64,
+    /// Send what the spool holds for another router or token with this one
+    #[arg(long, requires = "spool")]
+    adopt_spool: bool,
     #[command(flatten)]
     pub(crate) stats: StatsFlags,
     /// Say more on stderr
@@ -130,6 +133,7 @@ impl ShipFlags {
                 path: path.clone(),
                 bytes_max: self.spool_bytes_max,
                 when_full: self.when_full(),
+                is_adopted: self.adopt_spool,
             }),
         })
     }
@@ -195,6 +199,13 @@ fn router_url(text: &str) -> Result<DrainUrl, String> {
     if !scheme.is_some_and(|scheme| ["http", "https"].contains(&&*scheme.to_ascii_lowercase())) {
         return Err("it must begin with http:// or https://".to_owned());
     }
+    // A `/` at the end is no path: nobody takes lines there.
+    let text = match text.split_once("://") {
+        Some((_, rest)) if rest.find('/') == Some(rest.len().saturating_sub(1)) => {
+            text.strip_suffix('/').unwrap_or(text)
+        }
+        _ => text,
+    };
     let has_path = text
         .split_once("://")
         .is_some_and(|(_, rest)| rest.contains(['/', '?', '#']));
@@ -299,7 +310,7 @@ mod tests {
         };
         check("http://h:1", Ok("http://h:1/logs"));
         check("http://token:t.a@h", Ok("http://token:t.a@h/logs"));
-        check("https://h/", Ok("https://h/"));
+        check("https://h/", Ok("https://h/logs"));
         check("https://h/in?x=1", Ok("https://h/in?x=1"));
         check("h:1/logs", Err("it must begin with http:// or https://"));
         check("syslog://h", Err("it must begin with http:// or https://"));

@@ -50,6 +50,9 @@ pub(crate) struct InputFlags {
     /// Take connections here
     #[arg(long, value_name = "PATH")]
     unix_stream: Option<PathBuf>,
+    /// Who may write to these sockets, as the mode of a file
+    #[arg(long, value_name = "MODE", default_value = "0666", value_parser = mode)]
+    unix_mode: u32,
     #[command(flatten)]
     join: JoinFlags,
 }
@@ -76,7 +79,7 @@ impl InputFlags {
             }
             (None, None) => return Ok(None),
         };
-        Ok(Some(Arc::new(Places::open(&path)?)))
+        Ok(Some(Arc::new(Places::open(&path, self.files.clone())?)))
     }
 
     /// Opens what is to be read.
@@ -98,13 +101,18 @@ impl InputFlags {
             },
             places,
         });
+        let datagrams = self.unix.as_deref().map(Datagrams::bind).transpose()?;
+        if let Some(socket) = &datagrams {
+            socket.set_mode(self.unix_mode)?;
+        }
+        let connections = self.unix_stream.as_deref().map(Connections::bind);
+        let connections = connections.transpose()?;
+        if let Some(socket) = &connections {
+            socket.set_mode(self.unix_mode)?;
+        }
         Ok(Inputs {
-            datagrams: self.unix.as_deref().map(Datagrams::bind).transpose()?,
-            connections: self
-                .unix_stream
-                .as_deref()
-                .map(Connections::bind)
-                .transpose()?,
+            datagrams,
+            connections,
             files,
             has_stdin: !has_others,
             socket_reading: Reading {
@@ -144,6 +152,11 @@ impl InputFlags {
 }
 
 impl Inputs {
+    /// Whether it is stdin that is read.
+    pub(crate) const fn has_stdin(&self) -> bool {
+        self.has_stdin
+    }
+
     /// Reads all of it, by tasks of the group `stop`, until that is asked to stop.
     pub(crate) fn read(self, intake: &Intake, stop: &Shutdown) {
         let Self {
@@ -182,4 +195,11 @@ impl Inputs {
 
 fn pattern(text: &str) -> Result<glob::Pattern, String> {
     glob::Pattern::new(text).map_err(|error| error.to_string())
+}
+
+fn mode(text: &str) -> Result<u32, &'static str> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("it must be an octal number up to 0777, such as 0660"),
+    }
 }

@@ -19,6 +19,7 @@ use crate::cli::serve::LogLevel;
 use crate::cli::ship::flags::ShipFlags;
 use crate::cli::ship::inputs::InputFlags;
 use crate::cli::small_runtime;
+use crate::clock;
 use crate::config::Environment;
 use crate::limits::SHIP_LAST_READS_MAX;
 use crate::shutdown::Shutdown;
@@ -39,8 +40,8 @@ pub(crate) struct Ship {
 /// Ships what it is told to read; returns when that has ended and is delivered.
 pub(crate) fn run(given: &Ship, environment: &Environment) -> Result<ExitCode, CliError> {
     let mut settings = given.flags.settings(environment)?;
-    settings.places = given.inputs.places(&given.flags)?;
     LogLevel::install(given.flags.log_level());
+    settings.places = given.inputs.places(&given.flags)?;
     let runtime = small_runtime()?;
     let report = runtime.block_on(ship(given, settings));
     // A read of stdin may hold its thread for ever.
@@ -56,29 +57,48 @@ async fn ship(given: &Ship, settings: ShipSettings) -> Result<Report, CliError> 
     let shutdown = Shutdown::new();
     let (intake, shipment) = ship::start(settings, &shutdown)?;
     let reading = Shutdown::new();
+    let has_stdin = inputs.has_stdin();
     inputs.read(&intake, &reading);
     drop(intake);
-    tokio::select! {
-        () = stop.asked() => {}
-        _ = reading.finished(FOREVER) => {}
+    let is_asked = tokio::select! {
+        () = stop.asked() => true,
+        _ = reading.finished(FOREVER) => false,
         never = given.flags.stats.tell(&shipment) => match never {},
-    }
+    };
+    let grace = given.flags.grace();
+    let due = clock::now() + grace;
     let hurry = shipment.hurry();
+    let twice = Shutdown::new();
     let finished = async {
         shipment.open_up();
+        if is_asked && has_stdin {
+            // Who writes it may have been asked to end as well, and have last words.
+            tokio::select! {
+                _ = reading.finished(grace / 2) => {}
+                () = twice.requested() => {}
+            }
+        }
         reading.request();
         // Whoever waits for room waits until the queue is closed.
         if !reading.finished(SHIP_LAST_READS_MAX).await {
             shipment.close();
             let _has_ended = reading.finished(SHIP_LAST_READS_MAX).await;
         }
-        shipment.finish(given.flags.grace()).await
+        let left = due.saturating_duration_since(clock::now());
+        shipment
+            .finish(if twice.is_requested() {
+                Duration::ZERO
+            } else {
+                left
+            })
+            .await
     };
     let mut finished = std::pin::pin!(finished);
     Ok(tokio::select! {
         report = &mut finished => report,
         () = stop.asked() => {
             // Twice asked: what is not delivered now is spooled or lost, and counted.
+            twice.request();
             hurry.end_now();
             finished.await
         }
@@ -95,9 +115,16 @@ pub(crate) fn verdict(report: &Report) -> ExitCode {
         ..
     } = *report;
     if dropped == 0 && lost == 0 {
+        if 0 < spooled {
+            output::note(&format_args!(
+                "logboom: delivered={delivered} dropped=0 lost=0 spooled={spooled}: the rest is on the \
+                 disk, and the next shipper sends it"
+            ));
+        }
         return ExitCode::SUCCESS;
     }
     let told = match report.untold_dropped + report.untold_lost {
+        0 if spooled == 0 => "the router was told",
         0 => "the router was told, or will be by the next shipper",
         _ => "the router was not told of all",
     };
@@ -112,6 +139,8 @@ pub(crate) fn verdict(report: &Report) -> ExitCode {
 pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    /// `None`: whoever started the program wants it ignored (`nohup`).
+    hangup: Option<Signal>,
 }
 
 impl Stop {
@@ -120,6 +149,10 @@ impl Stop {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: match is_hangup_ignored() {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            },
         })
     }
 
@@ -128,8 +161,25 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = hung_up(self.hangup.as_mut()) => {}
         }
     }
+}
+
+/// Ends when the terminal is closed. Cancel safe.
+async fn hung_up(hangup: Option<&mut Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether SIGHUP is ignored: the lowest bit of `SigIgn` in proc_pid_status(5).
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Longer than any shipper runs.
@@ -145,5 +195,7 @@ Lines are dropped, and counted, when more wait than --back-buff; the writer wait
 What the router does not take is sent again, in order; what it refuses (4xx but 429) is lost. Dropped \
 and lost lines are told to the router (L12, L13) and counted on stderr at the end.
 
-The end of stdin, SIGTERM or Ctrl-C send what waits, at most for --grace. Exit code 0: every line is \
+The end of stdin, SIGTERM, SIGHUP or Ctrl-C send what waits, at most for --grace; after a signal stdin \
+is read to its end, for half of that time, since its writer may have last words. A second signal ends \
+it at once. Exit code 0: every line is \
 at the router or on the disk; 1: some are not.";

@@ -35,11 +35,12 @@ impl StatsFlags {
             ticks.tick().await;
             let report = shipment.report();
             output::note(&format_args!(
-                "{source}at=stats delivered={} dropped={} lost={} queued={}",
+                "{source}at=stats delivered={} dropped={} lost={} queued={} spooled={}",
                 report.delivered,
                 report.dropped,
                 report.lost,
                 shipment.queued_count(),
+                shipment.spooled_count(),
             ));
         }
     }

@@ -10,7 +10,8 @@ use crate::sources::ship::ShipSettings;
 use crate::sources::ship::book::{Book, Losses};
 use crate::sources::ship::frame::Writer;
 use crate::sources::ship::line::Item;
-use crate::sources::ship::places::{Mark, last_marks};
+use crate::sources::ship::places;
+use crate::sources::ship::places::{Mark, Run, last_marks};
 
 /// Lines on their way, with the losses announced in front of them. Holds a secret: no `Debug`.
 #[derive(Clone)]
@@ -29,8 +30,8 @@ pub(crate) struct Batch {
     pub(crate) token: Option<Token>,
     /// How far it brings followed files.
     pub(crate) marks: Vec<Mark>,
-    /// Lines of followed files whose places are kept: they can be read again.
-    pub(crate) lines_in_files: u64,
+    /// Lines of followed files whose places are kept: they can be read again, as long as they are there.
+    pub(crate) runs: Vec<Run>,
 }
 
 impl Batch {
@@ -58,10 +59,7 @@ impl Batch {
             told,
             token,
             marks: last_marks(items.iter().filter_map(|item| item.mark)),
-            lines_in_files: items
-                .iter()
-                .map(|item| u64::from(item.mark.is_some()))
-                .sum(),
+            runs: places::runs(items.iter().filter_map(|item| item.mark)),
         };
         if settings.is_gzip {
             batch.compress().await;

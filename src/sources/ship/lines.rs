@@ -136,7 +136,14 @@ impl Lines {
                 }
             }
             Cuts::Frames { buffer, .. } => {
-                buffer.extend_from_slice(bytes);
+                match self.reading.format {
+                    // On a connection `syslog(3)` of the GNU C library ends a message by a NUL.
+                    Format::Syslog => buffer.extend(bytes.iter().map(|&byte| match byte {
+                        0 => b'\n',
+                        byte => byte,
+                    })),
+                    _ => buffer.extend_from_slice(bytes),
+                }
                 self.take_frames(false, now, &mut fed);
             }
         }

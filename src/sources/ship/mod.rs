@@ -107,6 +107,28 @@ pub struct ShipSettings {
     pub places: Option<Arc<Places>>,
 }
 
+impl ShipSettings {
+    /// A checksum of who sends to which router: by it a spool that was another's is noticed.
+    fn sender(&self) -> u32 {
+        let (user, password) = self.url.userinfo().unwrap_or_default();
+        let bearer = self.bearer.as_ref().map_or("", Secret::expose);
+        let mut crc = flate2::Crc::new();
+        for part in [
+            self.url.host().as_bytes(),
+            &user,
+            &password,
+            bearer.as_bytes(),
+        ] {
+            crc.update(part);
+            crc.update(b"\0");
+        }
+        if self.url.userinfo().is_none() && self.bearer.is_none() {
+            crc.update(self.app_name.as_bytes());
+        }
+        crc.sum()
+    }
+}
+
 /// What became of the lines. `delivered + dropped + lost + spooled` is how many there were, those
 /// among them that an earlier shipper had left in the spool.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -182,6 +204,12 @@ impl Shipment {
         self.book.report()
     }
 
+    /// Lines that wait on the disk to be sent.
+    #[must_use]
+    pub fn spooled_count(&self) -> u64 {
+        self.outbox.spooled_lines()
+    }
+
     /// Lines that wait to be put into a batch.
     #[must_use]
     pub fn queued_count(&self) -> usize {
@@ -203,12 +231,14 @@ pub fn start(
         None => Outbox::Memory(Slot::new(Arc::clone(&book), settings.places.clone())),
         Some(spool) => Outbox::Disk(Spool::open(
             spool,
+            settings.sender(),
             Arc::clone(&book),
             settings.places.clone(),
         )?),
     });
     let settings = Arc::new(settings);
-    let queue = Arc::new(Queue::new(&settings));
+    let queue = Queue::new(settings.queue_lines_max, settings.batch_lines_max);
+    let queue = Arc::new(queue);
     let (deadline, until) = watch::channel(None);
     let (ended, done) = oneshot::channel();
     let collector = Collector {

@@ -27,6 +27,14 @@ impl Outbox {
         }
     }
 
+    /// Lines that wait on the disk.
+    pub(crate) fn spooled_lines(&self) -> u64 {
+        match self {
+            Self::Memory(_) => 0,
+            Self::Disk(spool) => spool.lines(),
+        }
+    }
+
     /// No batch follows.
     pub(crate) fn close(&self) {
         match self {

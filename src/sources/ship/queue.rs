@@ -9,7 +9,6 @@ use tokio::time::timeout_at;
 
 use crate::clock;
 use crate::limits::{SHIP_BATCH_BYTES_MAX, SHIP_QUEUE_BYTES_MAX};
-use crate::sources::ship::ShipSettings;
 use crate::sources::ship::book::Book;
 use crate::sources::ship::line::{Item, Line};
 
@@ -125,14 +124,14 @@ enum Look {
 }
 
 impl Queue {
-    /// An empty queue.
-    pub(crate) fn new(settings: &ShipSettings) -> Self {
+    /// An empty queue for `lines_max` lines.
+    pub(crate) fn new(lines_max: usize, batch_lines_max: usize) -> Self {
         Self {
             state: Mutex::default(),
             filled: Notify::new(),
             emptied: Notify::new(),
-            lines_max: settings.queue_lines_max,
-            batch_lines_max: settings.batch_lines_max,
+            lines_max,
+            batch_lines_max,
         }
     }
 

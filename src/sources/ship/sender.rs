@@ -120,7 +120,11 @@ impl Sender {
                     return Fate::Delivered;
                 }
                 Some(Outcome::Refused { status, said }) => {
-                    let said = said.trim();
+                    let said = match (said.trim(), status) {
+                        ("", 401 | 403) => "the token is not known there, or may not send",
+                        ("", 404) => "nobody takes lines at this path",
+                        (said, _) => said,
+                    };
                     match batch.lines {
                         0 => warn!(status, said, "the router refused to be told of losses"),
                         lost => warn!(status, said, lost, "the router refused a batch"),

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tracing::warn;
 
 use crate::clock;
 use crate::sources::ship::batch::Batch;
 use crate::sources::ship::book::Book;
+use crate::sources::ship::follow;
 use crate::sources::ship::places;
 use crate::sources::ship::places::Places;
 
@@ -100,14 +102,31 @@ impl Slot {
         let mut taken = Some(taken);
         while let Some(batch) = taken {
             // What is still in its file is read there by the next shipper.
-            self.book.spool(batch.lines_in_files);
-            let lost = batch.lines.saturating_sub(batch.lines_in_files);
+            let held = self.held(&batch).await;
+            self.book.spool(held);
+            let lost = batch.lines.saturating_sub(held);
+            if held < batch.runs.iter().map(|run| run.lines).sum() {
+                warn!(
+                    lost,
+                    "lines are lost: the file that they were read from holds them no more"
+                );
+            }
             self.book.lose(lost, batch.told, clock::wall());
             taken = match self.ready().await {
                 true => self.take(),
                 false => None,
             };
         }
+    }
+
+    /// How many lines of `batch` the next shipper finds in their files.
+    async fn held(&self, batch: &Batch) -> u64 {
+        let Some(places) = self.places.clone().filter(|_| !batch.runs.is_empty()) else {
+            return 0;
+        };
+        let runs = batch.runs.clone();
+        let held = tokio::task::spawn_blocking(move || follow::held_lines(&places, &runs));
+        held.await.unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

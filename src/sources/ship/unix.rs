@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +44,13 @@ pub enum SocketError {
 /// A socket's file, removed with it.
 struct Name(PathBuf);
 
+impl Name {
+    fn set_mode(&self, mode: u32) -> Result<(), SocketError> {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(&self.0, permissions).map_err(|error| fault(&self.0, error))
+    }
+}
+
 impl Drop for Name {
     fn drop(&mut self) {
         if fs::remove_file(&self.0).is_err() { /* somebody else did, or the next start does */ }
@@ -53,7 +60,7 @@ impl Drop for Name {
 /// A socket that takes datagrams.
 pub struct Datagrams {
     socket: UnixDatagram,
-    _name: Name,
+    name: Name,
 }
 
 impl Datagrams {
@@ -69,8 +76,16 @@ impl Datagrams {
         let socket = UnixDatagram::bind(path).map_err(|error| fault(path, error))?;
         Ok(Self {
             socket,
-            _name: Name(path.to_owned()),
+            name: Name(path.to_owned()),
         })
+    }
+
+    /// Says who may write there: `mode` is that of a file.
+    ///
+    /// # Errors
+    /// `SocketError::Io`.
+    pub fn set_mode(&self, mode: u32) -> Result<(), SocketError> {
+        self.name.set_mode(mode)
     }
 
     /// The next datagram. Cancel safe.
@@ -119,7 +134,7 @@ async fn give(datagram: &[u8], reading: &Reading, intake: &Intake) {
 /// A socket that takes connections.
 pub struct Connections {
     listener: UnixListener,
-    _name: Name,
+    name: Name,
 }
 
 impl Connections {
@@ -134,8 +149,16 @@ impl Connections {
         let listener = UnixListener::bind(path).map_err(|error| fault(path, error))?;
         Ok(Self {
             listener,
-            _name: Name(path.to_owned()),
+            name: Name(path.to_owned()),
         })
+    }
+
+    /// Says who may write there: `mode` is that of a file.
+    ///
+    /// # Errors
+    /// `SocketError::Io`.
+    pub fn set_mode(&self, mode: u32) -> Result<(), SocketError> {
+        self.name.set_mode(mode)
     }
 
     /// Takes connections until `stop` is asked for; each is read by a task of that group, to its end

@@ -6,8 +6,10 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::limits::{SHIP_FILE_COMPARED_BYTES, SHIP_FILE_HEAD_BYTES, SHIP_READ_BYTES_MAX};
+use crate::sources::ship::follow::kin::{Kin, Original, kin};
 use crate::sources::ship::places::{FileKey, Head, Mark};
 
 /// An open file and how far it was read.
@@ -18,14 +20,20 @@ pub(crate) struct Followed {
     position: u64,
     /// The beginning, as far as it was read.
     head: Vec<u8>,
+    /// What was read last, in front of `position`: what may stand in it no more.
+    tail: Vec<u8>,
+    /// When it was written, at the last look that found nothing more.
+    modified: Option<SystemTime>,
+    /// Whether it had a name, any, at the last look.
+    has_name: bool,
 }
 
 /// What a look at a file brought.
 pub(crate) enum Read {
     /// What follows.
     Bytes(Vec<u8>),
-    /// It was emptied, or written anew: it is read from its start.
-    Restarted,
+    /// It was emptied, or written anew, and is to be restarted.
+    Emptied,
     /// Nothing for now.
     Nothing,
 }
@@ -40,6 +48,9 @@ impl Followed {
             key,
             position: 0,
             head: Vec::new(),
+            tail: Vec::new(),
+            modified: None,
+            has_name: true,
         };
         followed.read_head()?;
         Ok(followed)
@@ -48,6 +59,11 @@ impl Followed {
     /// Where the next byte is read.
     pub(crate) const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Whether it can be found under any name.
+    pub(crate) const fn has_name(&self) -> bool {
+        self.has_name
     }
 
     /// How long the file is.
@@ -59,9 +75,23 @@ impl Followed {
     pub(crate) fn resume(&mut self, mark: Mark) -> io::Result<bool> {
         let is_same = self.begins_with(mark.head) && mark.position <= self.bytes()?;
         if is_same {
-            self.position = mark.position;
+            self.go_to(mark.position)?;
         }
         Ok(is_same)
+    }
+
+    /// Goes on at `position`, which is not beyond its end.
+    pub(crate) fn go_to(&mut self, position: u64) -> io::Result<()> {
+        self.tail = end_at(&self.file, position)?;
+        self.position = position;
+        Ok(())
+    }
+
+    /// Begins again.
+    pub(crate) fn restart(&mut self) {
+        self.position = 0;
+        self.head.clear();
+        self.tail.clear();
     }
 
     /// Goes on behind the last whole line.
@@ -72,58 +102,103 @@ impl Followed {
         let count = read_at(&self.file, &mut last, start)?;
         let last = last.get(..count).unwrap_or_default();
         let line_end = memchr::memrchr(b'\n', last).map(|at| at as u64 + 1);
-        self.position = match line_end {
+        self.go_to(match line_end {
             Some(at) => start + at,
             None if start == 0 => 0,
             None => bytes,
-        };
-        Ok(())
+        })
     }
 
-    /// Whether this file is a copy of `other`, as far as that was read: made by a rotation that is
-    /// about to empty it. Beginning and end are compared, some KiB that were read just now.
-    pub(crate) fn is_copy_of(&self, other: &Self) -> io::Result<bool> {
-        let is_likely = 0 < other.position
-            && other.position <= self.bytes()?
-            && self.begins_with(Head::of(&other.head));
-        if !is_likely {
+    /// What this file is to `other`, which was there first; `has_ended`: that was emptied, or is
+    /// followed no more.
+    pub(crate) fn kin_of(&mut self, other: &Self, has_ended: bool) -> io::Result<Kin> {
+        let metadata = self.file.metadata()?;
+        self.has_name = 0 < metadata.nlink();
+        let original = Original {
+            read: other.position,
+            bytes: match has_ended {
+                true => None,
+                false if other.is_whole()? => Some(other.bytes()?),
+                false => Some(0),
+            },
+        };
+        let bytes = metadata.len();
+        let is_equal = self.is_equal(other, bytes.min(other.position))?;
+        Ok(kin(original, bytes, is_equal))
+    }
+
+    /// Whether both hold the same up to `position`, which is not beyond what was read of `other`:
+    /// beginning and end are compared. What `other` holds no more is remembered, some KiB of it.
+    fn is_equal(&self, other: &Self, position: u64) -> io::Result<bool> {
+        let begin = usize::try_from(position).unwrap_or(usize::MAX);
+        let begin = other.head.get(..begin).unwrap_or(&other.head);
+        let mut found = vec![0; begin.len()];
+        if read_at(&self.file, &mut found, 0)? < found.len() || found != begin {
             return Ok(false);
         }
-        let end = |file| {
-            let mut end = vec![0; SHIP_FILE_COMPARED_BYTES];
-            let at = other
-                .position
-                .saturating_sub(SHIP_FILE_COMPARED_BYTES as u64);
-            let count = read_at(file, &mut end, at)?;
-            end.truncate(count.min(usize::try_from(other.position - at).unwrap_or(count)));
-            Ok::<_, io::Error>(end)
-        };
-        Ok(end(&self.file)? == end(&other.file)?)
+        let behind = usize::try_from(other.position - position).unwrap_or(usize::MAX);
+        match other
+            .tail
+            .len()
+            .checked_sub(behind)
+            .filter(|&bytes| 0 < bytes)
+        {
+            Some(bytes) => {
+                let tail = other.tail.get(..bytes).unwrap_or_default();
+                let mut found = vec![0; bytes];
+                let count = read_at(&self.file, &mut found, position - bytes as u64)?;
+                Ok(count == bytes && found == tail)
+            }
+            None => Ok(end_at(&self.file, position)? == end_at(&other.file, position)?),
+        }
     }
 
     /// Reads on.
     pub(crate) fn read(&mut self) -> io::Result<Read> {
-        let bytes = self.bytes()?;
-        let is_emptied = bytes < self.position;
-        // Emptied and written beyond the old place since the last look.
-        let is_anew = self.position < bytes && !self.has_same_head()?;
-        if is_emptied || is_anew {
-            self.position = 0;
-            self.head.clear();
-            return Ok(Read::Restarted);
+        let metadata = self.file.metadata()?;
+        self.has_name = 0 < metadata.nlink();
+        let bytes = metadata.len();
+        if bytes < self.position || !self.has_same_head()? {
+            return Ok(Read::Emptied);
         }
         if bytes == self.position {
-            return Ok(Read::Nothing);
+            return self.read_nothing(metadata.modified().ok());
         }
-        let mut buffer = vec![0; SHIP_READ_BYTES_MAX];
-        let count = read_at(&self.file, &mut buffer, self.position)?;
-        if count == 0 {
-            return Ok(Read::Nothing);
-        }
+        // With one read, so that what follows does follow.
+        let known = self.tail.len();
+        let mut buffer = vec![0; known + SHIP_READ_BYTES_MAX];
+        let count = read_at(&self.file, &mut buffer, self.position - known as u64)?;
         buffer.truncate(count);
-        self.position += count as u64;
+        if !buffer.starts_with(&self.tail) {
+            return Ok(Read::Emptied);
+        }
+        let bytes = buffer.split_off(known);
+        if bytes.is_empty() {
+            return Ok(Read::Nothing);
+        }
+        self.position += bytes.len() as u64;
+        buffer.extend_from_slice(&bytes);
+        self.tail = buffer.split_off(buffer.len().saturating_sub(SHIP_FILE_COMPARED_BYTES));
         self.read_head()?;
-        Ok(Read::Bytes(buffer))
+        Ok(Read::Bytes(bytes))
+    }
+
+    /// Nothing follows; but it may have been emptied, and be as long as before.
+    fn read_nothing(&mut self, modified: Option<SystemTime>) -> io::Result<Read> {
+        if modified.is_some() && modified == self.modified {
+            return Ok(Read::Nothing);
+        }
+        if end_at(&self.file, self.position)? != self.tail {
+            return Ok(Read::Emptied);
+        }
+        self.modified = modified;
+        Ok(Read::Nothing)
+    }
+
+    /// Whether it still holds what was read.
+    fn is_whole(&self) -> io::Result<bool> {
+        let is_long = self.position <= self.bytes()?;
+        Ok(is_long && self.has_same_head()? && end_at(&self.file, self.position)? == self.tail)
     }
 
     /// The mark of a line that ended at `position`.
@@ -169,6 +244,16 @@ pub(crate) fn key_of(metadata: &Metadata) -> FileKey {
     }
 }
 
+/// Some KiB of the file in front of `position`.
+fn end_at(file: &File, position: u64) -> io::Result<Vec<u8>> {
+    let start = position.saturating_sub(SHIP_FILE_COMPARED_BYTES as u64);
+    let bytes = usize::try_from(position - start).unwrap_or_default();
+    let mut end = vec![0; bytes];
+    let count = read_at(file, &mut end, start)?;
+    end.truncate(count);
+    Ok(end)
+}
+
 /// Reads until `buffer` is full or the file ends.
 fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut count = 0;
@@ -191,7 +276,10 @@ mod tests {
     fn bytes_of(followed: &mut Followed) -> String {
         match followed.read().unwrap() {
             Read::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
-            Read::Restarted => "restarted".to_owned(),
+            Read::Emptied => {
+                followed.restart();
+                "emptied".to_owned()
+            }
             Read::Nothing => String::new(),
         }
     }
@@ -210,39 +298,47 @@ mod tests {
         let mark = followed.mark(8);
 
         let copy = folder.path().join("copy");
-        fs::copy(&path, &copy).unwrap();
-        assert!(
-            Followed::open(&copy)
-                .unwrap()
-                .is_copy_of(&followed)
-                .unwrap()
-        );
-        fs::write(&copy, "one\ntwo\nother\n and more").unwrap();
-        assert!(
-            !Followed::open(&copy)
-                .unwrap()
-                .is_copy_of(&followed)
-                .unwrap()
-        );
-        fs::write(&copy, "one\n").unwrap();
-        assert!(
-            !Followed::open(&copy)
-                .unwrap()
-                .is_copy_of(&followed)
-                .unwrap()
-        );
+        let kin = |text: &str, has_ended| {
+            fs::write(&copy, text).unwrap();
+            let mut copy = Followed::open(&copy).unwrap();
+            copy.kin_of(&followed, has_ended).unwrap()
+        };
+        let whole = "one\ntwo\nthree\n";
+        assert_eq!(kin(whole, false), Kin::Waits);
+        assert_eq!(kin(whole, true), Kin::GoesOnAt(14));
+        assert_eq!(kin("one\ntwo\n", true), Kin::GoesOnAt(8));
+        assert_eq!(kin("one\ntwo\nthree\nfour\n", true), Kin::GoesOnAt(14));
+        assert_eq!(kin("one\ntwo\nother\n and more", true), Kin::Unrelated);
+        // What it held is remembered.
+        fs::write(&path, "").unwrap();
+        assert_eq!(kin(whole, false), Kin::Waits);
+        assert_eq!(kin(whole, true), Kin::GoesOnAt(14));
+        assert_eq!(kin("one\ntwo\nthree-\n", true), Kin::Unrelated);
+        fs::write(&path, whole).unwrap();
 
         let mut again = Followed::open(&path).unwrap();
         assert!(again.resume(mark).unwrap());
         assert_eq!(bytes_of(&mut again), "three\n");
 
         fs::write(&path, "new\n").unwrap();
-        assert_eq!(bytes_of(&mut followed), "restarted");
+        assert_eq!(bytes_of(&mut followed), "emptied");
         assert_eq!(bytes_of(&mut followed), "new\n");
         // Longer than before, but not the same.
         fs::write(&path, "other and longer\n").unwrap();
-        assert_eq!(bytes_of(&mut followed), "restarted");
+        assert_eq!(bytes_of(&mut followed), "emptied");
         assert_eq!(bytes_of(&mut followed), "other and longer\n");
         assert!(!Followed::open(&path).unwrap().resume(mark).unwrap());
+        // As before at its beginning, for longer than that is known.
+        let banner = "=".repeat(SHIP_FILE_HEAD_BYTES);
+        fs::write(&path, format!("{banner}\nfirst\n")).unwrap();
+        assert_eq!(bytes_of(&mut followed), "emptied");
+        assert!(bytes_of(&mut followed).ends_with("first\n"));
+        assert_eq!(bytes_of(&mut followed), "");
+        // As long as before.
+        fs::write(&path, format!("{banner}\nFIRST\n")).unwrap();
+        assert_eq!(bytes_of(&mut followed), "emptied");
+        assert!(bytes_of(&mut followed).ends_with("FIRST\n"));
+        fs::write(&path, format!("{banner}\nother\nand more\n")).unwrap();
+        assert_eq!(bytes_of(&mut followed), "emptied");
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::limits::SHIP_FILES_MAX;
+use crate::limits::SHIP_FILES_FOUND_MAX;
 use crate::sources::ship::follow::file::key_of;
 use crate::sources::ship::places::{FileKey, Places};
 
@@ -23,7 +23,7 @@ pub(crate) fn files(
         let Ok(paths) = glob::glob(pattern.as_str()) else {
             continue;
         };
-        for path in paths.flatten().take(SHIP_FILES_MAX) {
+        for path in paths.flatten().take(SHIP_FILES_FOUND_MAX) {
             folders.extend(path.parent().map(Path::to_owned));
             found.add(path, |_| true);
         }
@@ -61,4 +61,17 @@ impl Found {
             self.0.entry(key).or_insert((modified, path));
         }
     }
+}
+
+/// Why a pattern may find less than somebody expects: a folder that may not be read, or no file.
+pub(crate) fn trouble(pattern: &glob::Pattern) -> Option<String> {
+    let mut paths = match glob::glob(pattern.as_str()) {
+        Ok(paths) => paths.peekable(),
+        Err(error) => return Some(error.to_string()),
+    };
+    if paths.peek().is_none() {
+        return Some("there is no such file yet".to_owned());
+    }
+    let failed = paths.take(SHIP_FILES_FOUND_MAX).find_map(Result::err);
+    failed.map(|error| error.to_string())
 }

@@ -107,7 +107,7 @@ impl Head {
             },
             token: self.token,
             marks: self.marks,
-            lines_in_files: 0,
+            runs: Vec::new(),
         })
     }
 }
@@ -178,7 +178,7 @@ mod tests {
                 position: 77,
                 head: Head::of(b"x"),
             }],
-            lines_in_files: 0,
+            runs: Vec::new(),
         }
     }
 

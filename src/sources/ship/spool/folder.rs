@@ -20,6 +20,18 @@ pub enum SpoolError {
         /// What the system said.
         error: io::Error,
     },
+    /// What it holds was to be sent under another name.
+    #[error(
+        "the spool {} holds {lines} lines for another router or token; --adopt-spool sends them with \
+         this one",
+        path.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// How many.
+        lines: u64,
+    },
     /// Another shipper has it.
     #[error(
         "another shipper uses the spool folder {}; give each shipper a folder of its own",
@@ -73,6 +85,18 @@ impl Folder {
             }),
             Err(TryLockError::Error(error)) => Err(fault(error)),
         }
+    }
+
+    /// Whose batches it holds; `None`: nobody has said.
+    pub(crate) fn sender(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.path.join("sender")).ok()?;
+        u32::from_str_radix(text.trim(), 16).ok()
+    }
+
+    /// From now on it holds those of `sender`.
+    pub(crate) fn set_sender(&self, sender: u32) -> io::Result<()> {
+        let mut file = private_file().open(self.path.join("sender"))?;
+        file.write_all(format!("{sender:08x}\n").as_bytes())
     }
 
     /// The numbers of the batches in it, ascending. What was being written when a shipper was

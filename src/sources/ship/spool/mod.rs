@@ -42,6 +42,8 @@ pub struct SpoolSettings {
     pub bytes_max: u64,
     /// What happens when they are more.
     pub when_full: WhenFull,
+    /// Whether what was left there by who sent under another name is sent under this one.
+    pub is_adopted: bool,
 }
 
 /// The batches on the disk.
@@ -67,6 +69,8 @@ struct State {
     is_closed: bool,
     /// Whether there is no time left to wait for room.
     is_leaving: bool,
+    /// Whether it was said that files cannot be written, since one was for the last time.
+    is_trouble_told: bool,
 }
 
 /// One batch.
@@ -84,10 +88,13 @@ impl Spool {
     /// Opens the folder and finds what an earlier shipper left. Blocks.
     pub(crate) fn open(
         settings: SpoolSettings,
+        sender: u32,
         book: Arc<Book>,
         places: Option<Arc<Places>>,
     ) -> Result<Self, SpoolError> {
         let folder = Folder::open(&settings.path)?;
+        let is_foreign = folder.sender().is_some_and(|known| known != sender);
+        let mut foreign_lines = 0;
         let fault = |error| SpoolError::Folder {
             path: settings.path.clone(),
             error,
@@ -101,9 +108,15 @@ impl Spool {
                     if let Some(places) = &places {
                         places.advance(&batch.marks);
                     }
+                    // Others have their token with them.
+                    foreign_lines += if batch.token.is_none() {
+                        batch.lines
+                    } else {
+                        0
+                    };
                     state.push(Entry {
                         number,
-                        bytes: folder.bytes(number).map_err(fault)?,
+                        bytes: disk_bytes(folder.bytes(number).map_err(fault)?),
                         lines: batch.lines,
                         told: batch.told,
                         batch: None,
@@ -116,6 +129,18 @@ impl Spool {
                     folder.remove(number).map_err(fault)?;
                 }
             }
+        }
+        if is_foreign && 0 < foreign_lines && !settings.is_adopted {
+            return Err(SpoolError::Foreign {
+                path: settings.path,
+                lines: foreign_lines,
+            });
+        }
+        if folder.sender() != Some(sender)
+            && let Err(error) = folder.set_sender(sender)
+        {
+            // A disk that is full gets room by what is sent.
+            warn!(%error, "whose lines the spool holds cannot be kept");
         }
         Ok(Self {
             folder: Arc::new(folder),
@@ -158,13 +183,18 @@ impl Spool {
             (number, state.is_synced)
         };
         let bytes = file::write(&batch);
-        let bytes_count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let bytes_count = disk_bytes(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.make_room(bytes_count).await;
         let written = self
             .on_disk(move |folder| folder.write(number, &bytes, is_synced))
             .await;
-        if let Err(error) = &written {
+        if let Err(error) = &written
+            && !self.was_trouble_told(true)
+        {
             warn!(%error, "a batch cannot be spooled, it is in memory only");
+        }
+        if written.is_ok() {
+            self.was_trouble_told(false);
         }
         let is_on_disk = written.is_ok();
         if let (true, Some(places)) = (is_on_disk, &self.places) {
@@ -213,6 +243,11 @@ impl Spool {
             warn!(lost = lines, "the spool is full, its oldest batch is lost");
             self.remove(number).await;
         }
+    }
+
+    /// Lines of the batches that there are.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lock().entries.iter().map(|entry| entry.lines).sum()
     }
 
     /// No batch follows.
@@ -338,6 +373,11 @@ impl Spool {
         }
     }
 
+    /// One line for a trouble, however long it lasts.
+    fn was_trouble_told(&self, is_told: bool) -> bool {
+        std::mem::replace(&mut self.lock().is_trouble_told, is_told)
+    }
+
     fn remove_first(&self) -> Option<Entry> {
         let mut state = self.lock();
         state.is_taken = false;
@@ -376,6 +416,15 @@ impl State {
         self.entries.push_back(entry);
     }
 }
+
+/// What a file of `bytes` takes of the disk: whole blocks, and some of its name and its inode.
+fn disk_bytes(bytes: u64) -> u64 {
+    let blocks = bytes.div_ceil(BLOCK_BYTES) + 1;
+    blocks.saturating_mul(BLOCK_BYTES)
+}
+
+/// A block of most file systems.
+const BLOCK_BYTES: u64 = 4 * 1024;
 
 fn tell_torn(number: u64, lines: Option<u64>) {
     match lines {
