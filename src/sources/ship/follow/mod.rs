@@ -349,8 +349,8 @@ mod tests {
     use crate::sources::ship::line::Body;
     use crate::sources::ship::queue::Queue;
     use crate::sources::ship::reader::{Format, WhenFull};
-    use crate::sources::ship::split::{Split, Splitter};
     use crate::syslog::message::Pri;
+    use crate::syslog::split::{Split, Splitter};
     use std::fs::{self, OpenOptions};
     use std::io::Write as _;
     use std::time::Duration;
