@@ -309,8 +309,8 @@ async fn a_router_that_is_slow_to_start_gets_everything() {
 async fn a_wrong_token_is_told_in_the_routers_words() {
     let router = Router::start().await;
     let url = logs_url(&router, "t.wrong");
-    let mut wrong = Ship::start(&url, &[]);
-    wrong.write("one\n").await;
+    let mut wrong = Ship::start(&url, &["--batch-size", "1"]);
+    wrong.write("one\ntwo\nthree\n").await;
     wrong.close();
     let ended = wrong.ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -319,6 +319,9 @@ async fn a_wrong_token_is_told_in_the_routers_words() {
         ended.stderr.contains("the token is not known there"),
         "{ended:?}"
     );
+    let refusals = ended.stderr.matches("the router refused a batch").count();
+    assert_eq!(refusals, 1, "one line for a trouble: {ended:?}");
+    assert!(ended.stderr.contains("lost=3"), "{ended:?}");
     let token = router.channel("app").await;
     ship(&logs_url(&router, &token), &[], "two\n").await;
 }

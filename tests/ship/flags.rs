@@ -260,6 +260,7 @@ const WRONG: &[(&str, &[&str], &str)] = &[
         "it is no number; a time is such as 250ms",
     ),
     (URL, &["--wait", "0"], "it must be above 0"),
+    (URL, &["--wait", "250"], "a time is such as 250ms or 250s"),
     (URL, &["--stats-source", "web"], "--stats-interval <TIME>"),
     (URL, &["--batch-size", "0"], "0 is not in 1..=10000"),
     (URL, &["--max-line-length", "10"], "10 is not in 64..="),

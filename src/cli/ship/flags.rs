@@ -269,7 +269,12 @@ fn outlets(text: &str) -> Result<u64, &'static str> {
 /// A time above zero, of a day at most.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let day = Duration::from_secs(86_400);
+    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
     match config::duration(text) {
+        // Elsewhere a bare number is seconds; here some take it for milliseconds.
+        Ok(found) if is_bare && !found.is_zero() => Err(format!(
+            "it has no unit; a time is such as {text}ms or {text}s"
+        )),
         Ok(found) if found.is_zero() => Err("it must be above 0".to_owned()),
         Ok(found) if day < found => Err("it must be at most 1d".to_owned()),
         Ok(found) => Ok(found),

@@ -51,6 +51,9 @@ impl Cgroup {
     pub(crate) fn of_self(root: &Path) -> Option<Self> {
         let folder = root.join("self");
         let (version, path) = membership(&read(&folder.join("cgroup"))?)?;
+        if version == Version::V1 && !sees_all_processes(&folder) {
+            return None;
+        }
         let mount = mount(&read(&folder.join("mountinfo"))?, version)?;
         let folder = mount.folder_of(&path)?;
         let must_have = match version {
@@ -108,6 +111,14 @@ pub(crate) fn membership(text: &[u8]) -> Option<(Version, PathBuf)> {
         None => (Version::V2, v2()?),
     };
     Some((version, path_of(path)))
+}
+
+/// Whether the process of `folder` sees those of all namespaces. Version 1 leaves out of a group's
+/// members who is not seen, so nobody else could tell whether a group is theirs alone.
+fn sees_all_processes(folder: &Path) -> bool {
+    // The number of the first namespace is fixed: PROC_PID_INIT_INO of linux/proc_ns.h.
+    let namespace = std::fs::read_link(folder.join("ns/pid"));
+    namespace.is_ok_and(|name| name == Path::new("pid:[4026531836]"))
 }
 
 /// Where a hierarchy of control groups is mounted.
@@ -244,6 +255,7 @@ fn add_members(
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     const V1_LINES: &str = "9:name=systemd:/\n4:cpu,memory:/a/b:c\n1:cpuset:/\n0::/x\n";
 
@@ -368,6 +380,28 @@ mod tests {
         // The top of the machine.
         fs::remove_file(found.folder.join("memory.current")).unwrap();
         assert_eq!(Cgroup::of_self(&root.path().join("proc")), None);
+    }
+
+    #[test]
+    fn version_1_is_used_by_who_sees_all_processes() {
+        let root = tempfile::tempdir().unwrap();
+        let own = root.path().join("self");
+        let group = root.path().join("memory/own");
+        fs::create_dir_all(own.join("ns")).unwrap();
+        fs::create_dir_all(&group).unwrap();
+        fs::write(own.join("cgroup"), "4:memory:/own\n").unwrap();
+        let point = root.path().join("memory");
+        let mounts = format!(
+            "3 2 0:3 / {} rw - cgroup cgroup rw,memory\n",
+            point.display()
+        );
+        fs::write(own.join("mountinfo"), mounts).unwrap();
+        fs::write(group.join("memory.stat"), "total_rss 5\n").unwrap();
+        for (namespace, is_used) in [("pid:[4026531836]", true), ("pid:[4026532201]", false)] {
+            symlink(namespace, own.join("ns/pid")).unwrap();
+            assert_eq!(Cgroup::of_self(root.path()).is_some(), is_used);
+            fs::remove_file(own.join("ns/pid")).unwrap();
+        }
     }
 
     #[test]

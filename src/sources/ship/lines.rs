@@ -18,7 +18,7 @@ use crate::sources::ship::queue::Intake;
 use crate::sources::ship::reader::{Format, Reading, WhenFull};
 use crate::syslog::frame::{Cut, Framer};
 use crate::syslog::parse::parse_any;
-use crate::syslog::split::Splitter;
+use crate::syslog::split::{Split, Splitter};
 
 /// A moment, for people and for waiting.
 #[derive(Clone, Copy)]
@@ -193,8 +193,14 @@ impl Lines {
             }
             return;
         }
+        let mut text = piece.text;
+        // A line of Windows ends in both; what cuts as log-shuttle does keeps what it has cut.
+        let is_marked = self.reading.splitter.split() == Split::Marked;
+        if is_marked && piece.ends && text.ends_with(b"\r") {
+            text.truncate(text.len() - 1);
+        }
         let line = Joined {
-            text: piece.text,
+            text,
             time: now.wall,
             end,
         };
@@ -291,7 +297,6 @@ pub(crate) fn syslog_line(frame: &[u8], reading: &Reading, now: UnixMicros) -> O
 pub fn fuzz_lines(bytes: &[u8]) {
     use crate::sources::ship::join::{Join, JoinRule};
     use crate::syslog::message::Pri;
-    use crate::syslog::split::Split;
 
     let (Some((&kind, bytes)), now) = (
         bytes.split_first(),
@@ -348,7 +353,6 @@ pub fn fuzz_lines(bytes: &[u8]) {
 mod tests {
     use super::*;
     use crate::syslog::message::Pri;
-    use crate::syslog::split::Split;
     use proptest::prelude::any;
     use proptest::prelude::prop;
     use proptest::proptest;
@@ -362,6 +366,38 @@ mod tests {
             format,
             join: None,
         }
+    }
+
+    #[test]
+    fn a_line_of_windows_ends_in_both() {
+        let check = |split: Split, bytes: &[u8], expected: &[&str]| {
+            let reading = Reading {
+                splitter: Splitter::new(100, split),
+                ..reading(Format::Raw, "p")
+            };
+            let now = Now {
+                wall: clock::wall(),
+                instant: clock::now(),
+            };
+            let mut lines = Lines::new(reading, 0);
+            let mut bodies = lines.feed(bytes, now).bodies;
+            bodies.extend(lines.end(now).bodies);
+            let texts: Vec<String> = bodies
+                .into_iter()
+                .map(|(body, _)| match body {
+                    Body::Line(line) => String::from_utf8(line.text.to_vec()).unwrap(),
+                    Body::Frame(_) => unreachable!("lines were read"),
+                })
+                .collect();
+            assert_eq!(texts, expected, "{split:?}");
+        };
+        let both = b"one\r\n10%\r20%\r\n\r\nlast";
+        check(Split::Marked, both, &["one", "10%\r20%", "", "last"]);
+        check(
+            Split::Plain,
+            both,
+            &["one\r\n", "10%\r20%\r\n", "\r\n", "last"],
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock;
 use crate::limits::{
@@ -34,6 +34,8 @@ pub(crate) struct Sender {
     trusts: Trusts,
     /// Failures in a row, over all batches.
     failures: u64,
+    /// With which status batches are refused at the moment.
+    refused: Option<u16>,
 }
 
 impl Sender {
@@ -52,6 +54,7 @@ impl Sender {
             client: HttpClient::default(),
             trusts: Trusts::default(),
             failures: 0,
+            refused: None,
         }
     }
 
@@ -125,10 +128,7 @@ impl Sender {
                         ("", 404) => "nobody takes lines at this path",
                         (said, _) => said,
                     };
-                    match batch.lines {
-                        0 => warn!(status, said, "the router refused to be told of losses"),
-                        lost => warn!(status, said, lost, "the router refused a batch"),
-                    }
+                    self.tell_refusal(status, said, batch.lines);
                     return Fate::Lost;
                 }
                 Some(Outcome::Stale) => (Failure::Closed, None),
@@ -208,6 +208,17 @@ impl Sender {
             self.outbox.relax();
         }
         self.failures = 0;
+        self.refused = None;
+    }
+
+    /// One line for a trouble, as below; the end says how many lines were lost in all.
+    fn tell_refusal(&mut self, status: u16, said: &str, lost: u64) {
+        let is_told = self.refused.replace(status) == Some(status);
+        match lost {
+            _ if is_told => debug!(status, said, lost, "refused again"),
+            0 => warn!(status, said, "the router refused to be told of losses"),
+            lost => warn!(status, said, lost, "the router refused a batch"),
+        }
     }
 
     fn tell_failure(&self, failure: &Failure, lost: Option<u64>) {
