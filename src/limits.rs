@@ -385,6 +385,10 @@ pub const SHIP_ITEM_BYTES_MAX: usize = 1024 * 1024;
 /// many long ones are.
 pub const SHIP_BATCH_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes for which a request has a second more than its timeout: a batch that a slow line cannot carry
+/// in time would be sent for ever, in front of all others.
+pub const SHIP_BYTES_PER_SECOND_MIN: usize = 64 * 1024;
+
 /// Greatest `--max-line-length`: one part, its header and its count fit a frame of any router.
 pub const SHIP_LINE_BYTES_LIMIT: usize = FRAME_BYTES_DEFAULT - 1_024;
 

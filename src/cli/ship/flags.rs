@@ -61,7 +61,7 @@ pub(crate) struct ShipFlags {
     /// How long a request waits for more lines after its first
     #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = time)]
     wait: Duration,
-    /// For connecting, and for an answer
+    /// For connecting, and for an answer; a body has a second more for each 64 KiB
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     timeout: Duration,
     /// Tries after which a batch is lost [default: as many as it takes]

@@ -1,13 +1,22 @@
 //! A batch as a request, with log-shuttle's headers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Full;
 
+use crate::limits::SHIP_BYTES_PER_SECOND_MIN;
 use crate::net::client::basic;
 use crate::sources::ship::ShipSettings;
 use crate::sources::ship::batch::Batch;
+
+/// How long a request with a body of `bytes` may take that has `timeout` for a small one.
+pub(crate) fn time(timeout: Duration, bytes: usize) -> Duration {
+    let more = u64::try_from(bytes / SHIP_BYTES_PER_SECOND_MIN).unwrap_or(u64::MAX);
+    timeout.saturating_add(Duration::from_secs(more))
+}
 
 /// The request of `batch`; at every try the same.
 pub(crate) fn of(
@@ -64,3 +73,16 @@ const LOST_COUNT: HeaderName = HeaderName::from_static("logplex-lost-count");
 const FRAME_ID: HeaderName = HeaderName::from_static("logplex-frame-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const AGENT: &str = concat!("Logboom/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_great_body_has_more_time() {
+        for (bytes, seconds) in [(0, 5), (65_535, 5), (65_536, 6), (1024 * 1024, 21)] {
+            let expected = Duration::from_secs(seconds);
+            assert_eq!(time(Duration::from_secs(5), bytes), expected, "{bytes}");
+        }
+    }
+}

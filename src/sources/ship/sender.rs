@@ -172,11 +172,8 @@ impl Sender {
                 Ok(request) => request,
                 Err(error) => return Failure::Request(error).into(),
             };
-            match self
-                .client
-                .send(request, self.settings.timeout, LOGPLEX)
-                .await
-            {
+            let within = request::time(self.settings.timeout, batch.body.len());
+            match self.client.send(request, within, LOGPLEX).await {
                 Outcome::Stale => {}
                 outcome => return outcome,
             }
