@@ -253,6 +253,38 @@ async fn drains_that_cannot_be_are_refused() {
 }
 
 #[tokio::test]
+async fn keys_open_their_apps_until_they_are_revoked() {
+    let router = Router::start().await;
+    let url = url(&router);
+    for app in ["shop", "blog"] {
+        router.channel(app).await;
+    }
+    let made = good(&url, "keys create --app shop --role read --id deploy").await;
+    let key = made.trim_end();
+    assert!(key.starts_with("deploy:"), "{made:?}");
+    let listed = good(&url, "keys list").await;
+    let rows: Vec<Vec<&str>> = listed
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[0], ["KEY", "ROLE", "APPS", "CREATED"]);
+    assert_eq!(rows[1][..3], ["deploy", "read", "shop"], "{listed}");
+    assert!(!listed.contains(key.trim_start_matches("deploy:")));
+    // It reads its app, and knows of no other.
+    let line = |app: &str| format!("logs {app} --credential {key}");
+    assert_eq!(good(&url, &line("shop")).await, "");
+    check_failure(&url, &line("blog"), 3, "blog").await;
+    check_failure(&url, "keys create --role read", 2, "--app <APP>").await;
+    check_failure(&url, "keys create --app none --role read", 1, "none").await;
+    let revoked = "revoked key deploy\n";
+    assert_eq!(good(&url, "keys revoke deploy").await, revoked);
+    let said = "does not accept the credential from --credential";
+    check_failure(&url, &line("shop"), 4, said).await;
+    check_failure(&url, "keys revoke deploy", 3, "deploy").await;
+    router.stop().await;
+}
+
+#[tokio::test]
 async fn credentials_live_work_and_die() {
     let router = Router::start().await;
     let url = url(&router);
