@@ -241,3 +241,36 @@ async fn certificates_are_seen_to_end() {
     .await;
     router.stop().await;
 }
+
+#[tokio::test]
+async fn the_router_says_how_it_is() {
+    let router = Router::start().await;
+    let url = url(&router);
+    let (code, page, _) = run(&url, "status").await;
+    assert_eq!(code, 0, "{page}");
+    for said in [
+        "  ✔ ok    router        normal, version ",
+        "  ! warn  channels      there is none\n",
+        "→ logboom channels create shop\n",
+        "0 failed, 1 warned, 3 ok\n",
+    ] {
+        assert!(page.contains(said), "{said:?}: {page}");
+    }
+    let token = router.channel("shop").await;
+    let sink = HttpSink::start([Reply::status(400)]).await;
+    let drain = router.drain("shop", &sink.url(), "").await;
+    router.send_tcp(&message(&token, "refused")).await;
+    router
+        .drain_until("shop", drain, |status| status["lost"]["refused"] != 0)
+        .await;
+    let (code, page, _) = run(&url, "status").await;
+    assert_eq!(code, 0, "{page}");
+    assert!(page.contains("channels      1, taking "), "{page}");
+    assert!(page.contains("! warn  losses "), "{page}");
+    let (_, text, _) = run(&url, "status --json").await;
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(found["healthy"], true);
+    assert_eq!(found["totals"]["drains"], 1, "{found}");
+    router.stop().await;
+    check_failure(&url, "status", 5, "Is the router running?").await;
+}

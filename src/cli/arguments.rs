@@ -13,6 +13,7 @@ use crate::cli::check::Check;
 use crate::cli::colour::Colour;
 use crate::cli::keys::Keys;
 use crate::cli::logs::Logs;
+use crate::cli::overview::Status;
 use crate::cli::postgres::Postgres;
 use crate::cli::receiver::Receiver;
 use crate::cli::redis::Redis;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Watch the channels at work, by rate, lag and loss
     Top(Top),
+    /// Say how the router is: channels, drains, losses, certificates
+    Status(Status),
     /// Look whether a channel is fit for production
     Check(Check),
     /// Send lines to a router: of stdin, files or local sockets
@@ -86,6 +89,7 @@ impl Arguments {
             Command::Top(top) => top.connection.json,
             Command::Check(check) => check.connection.json,
             Command::Health(health) => health.connection.json,
+            Command::Status(status) => status.connection.json,
             _ => false,
         }
     }

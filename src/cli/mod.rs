@@ -17,6 +17,7 @@ mod health;
 mod keys;
 mod logs;
 mod output;
+mod overview;
 mod pager;
 mod postgres;
 mod producer;
@@ -107,6 +108,7 @@ fn dispatch(
         Command::Check(check) => check::run(&check, environment, out),
         Command::Top(top) => top::run(&top, environment, out),
         Command::Health(health) => health::run(&health, environment, out),
+        Command::Status(status) => overview::run(&status, environment, out),
         Command::Config => {
             out.write(&crate::config::reference())?;
             Ok(ExitCode::SUCCESS)

@@ -62,6 +62,7 @@ pub(crate) struct Source {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Node {
+    pub(crate) version: String,
     pub(crate) started: String,
     pub(crate) limits: Limits,
     pub(crate) certificates: Vec<Certificate>,

@@ -48,7 +48,7 @@ pub(crate) fn judge(facts: &Facts, bounds: Bounds) -> Vec<Finding> {
     all
 }
 
-fn ok(topic: &'static str, said: String) -> Finding {
+pub(crate) fn ok(topic: &'static str, said: String) -> Finding {
     Finding {
         topic,
         mark: Mark::Ok,
@@ -57,7 +57,7 @@ fn ok(topic: &'static str, said: String) -> Finding {
     }
 }
 
-fn warn(topic: &'static str, said: String, next: String) -> Finding {
+pub(crate) fn warn(topic: &'static str, said: String, next: String) -> Finding {
     Finding {
         topic,
         mark: Mark::Warn,
@@ -66,7 +66,7 @@ fn warn(topic: &'static str, said: String, next: String) -> Finding {
     }
 }
 
-fn fail(topic: &'static str, said: String, next: String) -> Finding {
+pub(crate) fn fail(topic: &'static str, said: String, next: String) -> Finding {
     Finding {
         topic,
         mark: Mark::Fail,
@@ -188,7 +188,7 @@ fn certificates(facts: &Facts, bound: Duration) -> Vec<Finding> {
     found
 }
 
-fn of_certificate(
+pub(crate) fn of_certificate(
     name: &str,
     end: UnixMicros,
     now: UnixMicros,

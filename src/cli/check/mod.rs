@@ -1,7 +1,7 @@
 //! `logboom check`: whether a channel is fit for production, as a list.
 
-mod facts;
-mod judge;
+pub(crate) mod facts;
+pub(crate) mod judge;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -84,7 +84,8 @@ pub(crate) fn run(
     } else {
         let has_colours = check.connection.colour().is_wanted(out, environment);
         let (columns, _) = out.size();
-        out.write(&page(&check.channel, &findings, has_colours, columns))?;
+        let title = format!("Production check of {}", check.channel);
+        out.write(&page(&title, &findings, has_colours, columns))?;
     }
     Ok(match worst(&findings) {
         Mark::Fail => ExitCode::FAILURE,
@@ -105,14 +106,14 @@ async fn ask(client: &Client, channel: &str) -> Result<Facts, CliError> {
     })
 }
 
-fn understood<T: DeserializeOwned>(what: &str, answer: Value) -> Result<T, CliError> {
+pub(crate) fn understood<T: DeserializeOwned>(what: &str, answer: Value) -> Result<T, CliError> {
     serde_json::from_value(answer).map_err(|error| CliError::BadAnswer {
         what: what.to_owned(),
         reason: error.to_string(),
     })
 }
 
-fn worst(findings: &[Finding]) -> Mark {
+pub(crate) fn worst(findings: &[Finding]) -> Mark {
     let marks = findings.iter().map(|finding| finding.mark);
     marks.max().unwrap_or(Mark::Ok)
 }
@@ -133,12 +134,12 @@ fn as_json(channel: &str, findings: &[Finding]) -> Value {
 }
 
 /// The list, a topic's name before its first line, texts broken at `columns`.
-fn page(channel: &str, findings: &[Finding], has_colours: bool, columns: usize) -> String {
+pub(crate) fn page(title: &str, findings: &[Finding], has_colours: bool, columns: usize) -> String {
     let paint = |colour: &str, text: &str| match has_colours {
         true => in_colour(colour, text),
         false => text.to_owned(),
     };
-    let mut page = format!("Production check of {channel}\n\n");
+    let mut page = format!("{title}\n\n");
     let mut topic = "";
     for finding in findings {
         let shown = if topic == finding.topic {

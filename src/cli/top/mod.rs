@@ -1,6 +1,6 @@
 //! `logboom top`: the channels at work, as a table that people can sort and filter.
 
-mod stats;
+pub(crate) mod stats;
 mod view;
 mod watch;
 
