@@ -133,6 +133,7 @@ fn of_drain(name: &str, status: &Status, show: String) -> Finding {
             format!("{name} has delivered nothing yet; {waiting} messages wait"),
             show,
         ),
+        _ if status.delivered == 0 => ok(TOPIC, format!("{name} has had nothing to send yet")),
         _ => ok(
             TOPIC,
             format!(
@@ -458,6 +459,15 @@ mod tests {
     fn drains_are_attached_and_healthy() {
         let set = |state: &'static str| move |facts: &mut Facts| facts.drains = vec![drain(state)];
         check(set("sending"), "drains", Mark::Ok, "delivers: 5 so far");
+        let rested = |facts: &mut Facts| {
+            let mut idle = drain("idle");
+            if let Some(status) = &mut idle.status {
+                status.delivered = 0;
+                status.lag_messages = 0;
+            }
+            facts.drains = vec![idle];
+        };
+        check(rested, "drains", Mark::Ok, "has had nothing to send yet");
         check(set("retrying"), "drains", Mark::Warn, "tries again");
         check(set("failing"), "drains", Mark::Fail, "is failing");
         check(
