@@ -191,6 +191,10 @@ impl Tail {
             self.excused_until = next;
             return self.channel.cursor_at(next);
         }
+        if self.request.is_tail && last.is_some_and(|last| last.node_started < self.node_started) {
+            // The router was started anew: all that is kept is newer than what was read.
+            return self.channel.cursor_at(Seq::default());
+        }
         let request = &self.request;
         let first = request
             .since

@@ -321,7 +321,10 @@ fn of_source(source: &Source, channel: &str, now: UnixMicros, bound: Duration) -
         return warn(
             TOPIC,
             format!("source {name} has a token and wrote nothing that is kept"),
-            format!("start what should write, or `logboom tokens delete {channel} {name}`"),
+            format!(
+                "look whether it still should; a token that nobody uses any more is removed by \
+                 `logboom tokens delete {channel} {name}`"
+            ),
         );
     };
     let silent = Duration::from_micros(now.value().saturating_sub(last.value()));

@@ -98,6 +98,8 @@ pub(crate) struct Reader<'c> {
     events: VecDeque<Event>,
     /// Whether a stream was ever answered with 200.
     was_open: bool,
+    /// Its session was just made anew.
+    is_renewed: bool,
     /// Whether lines came since the last loss.
     had_lines: bool,
     is_forbidden: bool,
@@ -116,6 +118,7 @@ impl<'c> Reader<'c> {
             parser: Parser::default(),
             events: VecDeque::new(),
             was_open: false,
+            is_renewed: false,
             had_lines: false,
             is_forbidden: false,
             is_over: false,
@@ -145,10 +148,22 @@ impl<'c> Reader<'c> {
                     continue;
                 }
                 Ok(Read::End) => "the stream ended".to_owned(),
+                // A session ends some minutes after it was made, or with the router: a new one goes on
+                // where it was, at once, since meanwhile messages go by.
+                Err(CliError::Refused { status: 404, .. }) if self.may_renew() => {
+                    (self.url, self.is_renewed) = (None, true);
+                    continue;
+                }
                 Err(error) => self.reason_to_return(error)?,
             };
             self.come_back(&reason).await;
         }
+    }
+
+    /// Whether a stream that was open is over only because its session is. A new one that is not there
+    /// either is no reason for the next without a pause.
+    const fn may_renew(&self) -> bool {
+        self.session.is_tail && self.was_open && !self.is_renewed && self.url.is_some()
     }
 
     /// What made a tail lose its stream, if it is to come back.
@@ -160,7 +175,6 @@ impl<'c> Reader<'c> {
             CliError::Refused {
                 status: 503, text, ..
             } => Ok(text),
-            // A session ends some minutes after it was made: a new one goes on where it was.
             CliError::Refused { status: 404, .. } if self.url.take().is_some() => {
                 Ok("the session expired".to_owned())
             }
@@ -235,6 +249,7 @@ impl<'c> Reader<'c> {
             return Err(refused("the session".to_owned(), status, &body));
         }
         self.was_open = true;
+        self.is_renewed = false;
         if let Some(warning) = answer.headers().get("x-heroku-warning") {
             note(&format_args!(
                 "logboom: {}",

@@ -9,7 +9,7 @@ use crate::egress::drain::otlp;
 use crate::filter::Filter;
 use crate::filter::FilterError;
 use crate::id::{DrainId, DrainToken};
-use crate::limits::ANSWER_SAID_BYTES_MAX;
+use crate::limits::{ANSWER_SAID_BYTES_MAX, SYSLOG_DATAGRAM_BYTES_MAX};
 use crate::net::certificate::NotAfter;
 use crate::net::link::Destination;
 use crate::net::trust::Trust;
@@ -227,7 +227,13 @@ const SECRET_BYTES_MIN: usize = 6;
 
 /// What of a drain's messages is to be mended; `None` for most drains.
 fn mending(options: &DrainOptions, url: &DrainUrl) -> Option<Mending> {
-    let mending = Mending {
+    let is_any = options.newlines == Newlines::Escape
+        || options.utf8 == Utf8::Replace
+        || options.timestamp == Timestamps::Normalize
+        || options.frame_bytes_max.is_some();
+    // A datagram holds no more: the rest would be cut off.
+    let datagram = (url.scheme() == Scheme::SyslogUdp).then_some(SYSLOG_DATAGRAM_BYTES_MAX);
+    is_any.then(|| Mending {
         form: match options.format {
             Format::Rfc5424 => Form::Rfc5424,
             _ if is_http(url) => Form::LogplexHttp,
@@ -236,15 +242,35 @@ fn mending(options: &DrainOptions, url: &DrainUrl) -> Option<Mending> {
         is_newline_escaped: options.newlines == Newlines::Escape,
         is_utf8_replaced: options.utf8 == Utf8::Replace,
         is_time_normal: options.timestamp == Timestamps::Normalize,
-        frame_bytes_max: options.frame_bytes_max,
-    };
-    let is_any = mending.is_newline_escaped
-        || mending.is_utf8_replaced
-        || mending.is_time_normal
-        || mending.frame_bytes_max.is_some();
-    is_any.then_some(mending)
+        frame_bytes_max: options.frame_bytes_max.into_iter().chain(datagram).min(),
+    })
 }
 
 fn is_http(url: &DrainUrl) -> bool {
     matches!(url.scheme(), Scheme::Http | Scheme::Https)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_a_mended_udp_drain_fit_a_datagram() {
+        let most = |url: &str, given: Option<usize>| {
+            let options = DrainOptions {
+                utf8: Utf8::Replace,
+                frame_bytes_max: given,
+                ..DrainOptions::default()
+            };
+            let mending = mending(&options, &DrainUrl::parse(url).unwrap());
+            mending.unwrap().frame_bytes_max
+        };
+        assert_eq!(most("syslog+udp://h", None), Some(65_507));
+        assert_eq!(most("syslog+udp://h", Some(102_400)), Some(65_507));
+        assert_eq!(most("syslog+udp://h", Some(2_000)), Some(2_000));
+        assert_eq!(most("syslog://h", Some(102_400)), Some(102_400));
+        assert_eq!(most("syslog://h", None), None);
+        let url = DrainUrl::parse("syslog+udp://h").unwrap();
+        assert!(mending(&DrainOptions::default(), &url).is_none());
+    }
 }
