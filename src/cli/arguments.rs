@@ -339,7 +339,7 @@ pub(crate) struct NewDrain {
 /// `logboom credentials …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Credentials {
-    /// Make a credential, or give one a new secret, and print it: it is shown only now
+    /// Make a credential and print it: it is shown only now
     #[command(after_help = "Example: logboom credentials create shuttle --permission channel:shop")]
     Create {
         /// Id of the credential

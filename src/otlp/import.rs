@@ -12,8 +12,8 @@
 
 use std::borrow::Cow;
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
@@ -82,7 +82,7 @@ impl<'a> Frames<'a> {
             b">1 ",
             time.text(&mut room),
             b" ",
-            &field(of_resource("host.name"), HOSTNAME_BYTES_MAX),
+            &field(of_resource(HOST_NAME), HOSTNAME_BYTES_MAX),
             b" ",
             self.token,
             b" ",
@@ -96,18 +96,33 @@ impl<'a> Frames<'a> {
     }
 }
 
+/// `resource` with nothing but what headers may need of it, so that records in great numbers cost the
+/// same whatever it holds.
+pub(crate) fn needed(resource: &Resource) -> Resource {
+    let attributes = std::iter::once(HOST_NAME).chain(PROCESS).filter_map(|key| {
+        let text = find(&resource.attributes, key)?;
+        let start: String = text.chars().take(HOSTNAME_BYTES_MAX).collect();
+        Some(KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue {
+                value: Some(Value::StringValue(start)),
+            }),
+            ..KeyValue::default()
+        })
+    });
+    Resource {
+        attributes: attributes.collect(),
+        ..Resource::default()
+    }
+}
+
 /// What tells a process of a service from others.
 fn process(resource: &Resource) -> Option<Cow<'_, str>> {
-    [
-        "service.instance.id",
-        "heroku.dyno",
-        "service.name",
-        "process.pid",
-    ]
-    .into_iter()
-    .filter_map(|key| find(&resource.attributes, key))
-    // The service's name, as an SDK says that was told none.
-    .find(|text| !text.starts_with("unknown_service"))
+    PROCESS
+        .into_iter()
+        .filter_map(|key| find(&resource.attributes, key))
+        // The service's name, as an SDK says that was told none.
+        .find(|text| !text.starts_with("unknown_service"))
 }
 
 /// Body, ids and attributes.
@@ -220,6 +235,14 @@ fn field(text: Option<Cow<'_, str>>, bytes_max: usize) -> Vec<u8> {
     }
 }
 
+const HOST_NAME: &str = "host.name";
+const PROCESS: [&str; 4] = [
+    "service.instance.id",
+    "heroku.dyno",
+    "service.name",
+    "process.pid",
+];
+
 const FACILITY: &str = "syslog.facility";
 const PROCID: &str = "syslog.procid";
 const MSGID: &str = "syslog.msgid";
@@ -229,3 +252,38 @@ const FACILITY_LOCAL7: u32 = 23;
 
 /// info
 const SEVERITY_DEFAULT: u8 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(key: &str, text: &str) -> KeyValue {
+        KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue {
+                value: Some(Value::StringValue(text.to_owned())),
+            }),
+            ..KeyValue::default()
+        }
+    }
+
+    #[test]
+    fn of_a_resource_only_what_headers_need_is_kept() {
+        let mut attributes = vec![KeyValue::default(); 10_000];
+        attributes.extend([
+            pair("host.name", &"h".repeat(10_000)),
+            pair("host.name", "second"),
+            pair("service.name", "shop"),
+            pair("other", "text"),
+        ]);
+        let resource = Resource {
+            attributes,
+            ..Resource::default()
+        };
+        let expected = [
+            pair("host.name", &"h".repeat(HOSTNAME_BYTES_MAX)),
+            pair("service.name", "shop"),
+        ];
+        assert_eq!(needed(&resource).attributes, expected);
+    }
+}

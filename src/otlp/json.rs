@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::limits::OTLP_RECORD_BYTES_MAX;
+use crate::otlp::import::needed;
 use crate::otlp::request::{RequestError, Stopped};
 
 /// See `request::each_record`.
@@ -30,6 +31,7 @@ pub(crate) fn each_record<E>(
             Some(raw) => read::<Option<ResourceView>>(raw.get().as_bytes())?
                 .map(ResourceView::resource)
                 .transpose()?
+                .map(|resource| needed(&resource))
                 .unwrap_or_default(),
             None => Resource::default(),
         };

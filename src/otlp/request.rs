@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 
 use crate::limits::OTLP_RECORD_BYTES_MAX;
+use crate::otlp::import::needed;
 use crate::otlp::json;
 use crate::otlp::wire::Fields;
 
@@ -50,7 +51,7 @@ pub enum RequestError {
     #[error("not a JSON ExportLogsServiceRequest: {0}")]
     Json(#[from] serde_json::Error),
     /// A value of a JSON body cannot be what its field holds.
-    #[error("not a JSON ExportLogsServiceRequest: {field} is {expected}")]
+    #[error("not a JSON ExportLogsServiceRequest: {field} must be {expected}")]
     Value {
         /// The field.
         field: &'static str,
@@ -135,7 +136,7 @@ fn resource(resource_logs: &[u8]) -> Result<Resource, RequestError> {
             resource.merge(part.bytes)?;
         }
     }
-    Ok(resource)
+    Ok(needed(&resource))
 }
 
 /// `ExportLogsServiceRequest.resource_logs`.

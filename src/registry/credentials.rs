@@ -160,7 +160,7 @@ pub struct CredentialEntry {
     /// What it may do.
     #[serde(deserialize_with = "known_permissions")]
     pub permissions: Vec<Permission>,
-    /// When it was made, or its secret last replaced.
+    /// When it was made.
     pub created: UnixMicros,
     hash: SecretHash,
 }

@@ -162,7 +162,12 @@ async fn add(state: &ApiState, app: App, object: &Object) -> Result<Response, Re
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
-/// `PATCH /telemetry-drains/:drain`: what is not given stays.
+fn has_same_origin(one: &DrainUrl, other: &DrainUrl) -> bool {
+    one.scheme() == other.scheme() && one.authority() == other.authority()
+}
+
+/// `PATCH /telemetry-drains/:drain`: what is not given stays, but for headers of a drain that gets an
+/// endpoint elsewhere: they are gone unless they are given again.
 pub(crate) async fn update(
     State(state): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
@@ -173,8 +178,14 @@ pub(crate) async fn update(
     let (app, entry, url) = known(&state, &caller, &id)?;
     app.demand(Role::Write)?;
     let Wanted { url: new, headers } = Wanted::parse(&object)?;
-    let merge = |mut options: DrainOptions| {
-        options.headers = headers.unwrap_or(options.headers);
+    // Who may not see the headers' values may not send them elsewhere either.
+    let moves = new.as_ref().is_some_and(|new| !has_same_origin(new, &url));
+    let merge = move |mut options: DrainOptions| {
+        options.headers = match headers {
+            Some(headers) => headers,
+            None if moves => BTreeMap::new(),
+            None => options.headers,
+        };
         Ok(options)
     };
     let changed = state
