@@ -392,7 +392,7 @@ async fn what_is_wrong_is_said_in_the_request_s_encoding() {
             "UTF-8",
         ),
         (token, JSON, b"", 400, "not a JSON"),
-        (token, JSON, b"[]", 400, "is an object"),
+        (token, JSON, b"[]", 400, "must be an object"),
         (token, JSON, br#"{"resourceLogs":{}}"#, 400, "invalid type"),
         (
             token,
