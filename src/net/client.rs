@@ -16,7 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio::time::{sleep_until, timeout_at};
 
 use crate::clock;
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_WAIT_MAX, HTTP_HEAD_BYTES_MAX};
@@ -215,18 +215,38 @@ async fn exchange(
             .is_some_and(|value| value.as_bytes().starts_with(b"application/json")),
         said: Vec::new(),
     };
-    // The status decides. The rest of the answer only tells of details and decides over the
+    // The status decides, mostly. The rest of the answer only tells of details and decides over the
     // connection, and a slow or endless one may not hold up the next batch.
     let has_end = has_known_end(&response);
-    let is_read = has_end && {
+    let is_needed = judge.is_body_needed && response.status().is_success();
+    let mut rest = Rest::Broken;
+    if has_end || judge.is_body_needed {
+        let wait_end = match is_needed {
+            true => deadline,
+            false => clock::now() + ANSWER_WAIT_MAX,
+        };
         let body = response.into_body();
-        let rest = read_to_end(body, &mut answer.said, judge.said_bytes_max);
-        timeout(ANSWER_WAIT_MAX, connection.run(rest))
+        let read = read_to_end(body, &mut answer.said, judge.said_bytes_max);
+        rest = timeout_at(wait_end, connection.run(read))
             .await
-            .unwrap_or(false)
-    };
+            .unwrap_or(Rest::Broken);
+    }
+    if is_needed && rest == Rest::Broken {
+        // It may have said anything.
+        return Err(Failure::Closed);
+    }
     let outcome = (judge.judge)(&answer);
+    let is_read = has_end && rest == Rest::Whole;
     Ok((outcome, is_read && !connection.sender.is_closed()))
+}
+
+/// What was read of an answer's body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Rest {
+    Whole,
+    TooLong,
+    /// It broke off, took too long, or nobody read it.
+    Broken,
 }
 
 /// Whether the answer ends before its connection does.
@@ -238,21 +258,22 @@ fn has_known_end(response: &Response<Incoming>) -> bool {
         || response.headers().contains_key(TRANSFER_ENCODING)
 }
 
-/// Reads an answer to its end and keeps its beginning in `said`; `false` when it is too long or
-/// breaks off.
-async fn read_to_end(mut body: Incoming, said: &mut Vec<u8>, said_bytes_max: usize) -> bool {
+/// Reads an answer to its end and keeps its beginning in `said`.
+async fn read_to_end(mut body: Incoming, said: &mut Vec<u8>, said_bytes_max: usize) -> Rest {
     let mut left_bytes = ANSWER_BYTES_MAX;
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return false };
+        let Ok(frame) = frame else {
+            return Rest::Broken;
+        };
         let read = frame.data_ref().map_or(&[][..], |read| read);
         let room = said_bytes_max.saturating_sub(said.len());
         said.extend(read.iter().take(room));
         match left_bytes.checked_sub(read.len()) {
             Some(left) => left_bytes = left,
-            None => return false,
+            None => return Rest::TooLong,
         }
     }
-    true
+    Rest::Whole
 }
 
 /// The connection's error, if that is what went wrong.

@@ -161,6 +161,8 @@ pub struct Answer {
 pub struct Judge {
     /// What it wants to see of a body.
     pub said_bytes_max: usize,
+    /// Whether a success is one only with its whole body, which is waited for as its head is.
+    pub is_body_needed: bool,
     /// What an answer means for the batch that got it.
     pub judge: fn(&Answer) -> Outcome,
 }
@@ -168,6 +170,7 @@ pub struct Judge {
 /// Answers as Logplex reads them: the status decides.
 pub const LOGPLEX: Judge = Judge {
     said_bytes_max: ANSWER_SAID_BYTES_MAX,
+    is_body_needed: false,
     judge,
 };
 

@@ -225,6 +225,24 @@ async fn answers_are_read_by_the_specification() {
         ("413", collector::refused(413, "too much"), Dropped),
         ("500", collector::refused(500, "oops"), Dropped),
         ("all rejected", collector::partly(1, "not these"), Dropped),
+        (
+            "rejected until the end",
+            Reply::Last(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n\r\n\n\u{2}\u{8}\u{1}"
+                    .to_owned(),
+            ),
+            Dropped,
+        ),
+        (
+            "broken off",
+            Reply::Last("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\n\u{2}".to_owned()),
+            Again,
+        ),
+        (
+            "slow to say",
+            raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\n"),
+            Again,
+        ),
     ];
     let router = quick().await;
     let token = router.channel("shop").await;

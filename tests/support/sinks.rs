@@ -49,6 +49,8 @@ impl Post {
 pub enum Reply {
     /// Writes these bytes as the answer and keeps the connection.
     Raw(String),
+    /// Writes these bytes as the answer and closes the connection.
+    Last(String),
     /// Closes the connection without an answer.
     Close,
     /// Never answers.
@@ -225,6 +227,11 @@ async fn serve(
                 if stream.get_mut().write_all(bytes.as_bytes()).await.is_err() {
                     return;
                 }
+            }
+            Reply::Last(bytes) => {
+                if stream.get_mut().write_all(bytes.as_bytes()).await.is_err() { /* it is closed */
+                }
+                return;
             }
             Reply::Close => return,
             Reply::Held(permits) => {

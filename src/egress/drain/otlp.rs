@@ -12,6 +12,8 @@ use crate::registry::DrainUrl;
 pub(crate) const OTLP: Judge = Judge {
     // Cut short, a list of rejected records could not be read.
     said_bytes_max: ANSWER_BYTES_MAX,
+    // It says how many records were rejected.
+    is_body_needed: true,
     judge: judge_otlp,
 };
 
