@@ -96,11 +96,12 @@ fn judge(facts: &Facts) -> Vec<Finding> {
         return found;
     }
     found.extend([channels(facts), drains(facts), losses(facts)]);
+    let bound = check::DAY * check::CERTIFICATE_DAYS;
     for certificate in &facts.node.certificates {
         let end = certificate.not_after.as_deref().and_then(UnixMicros::parse);
         let name = format!("the one of {}", certificate.listener);
         let next = "renew its file and send the router SIGHUP";
-        found.extend(end.map(|end| of_certificate(&name, end, now, CERTIFICATE_LEFT_MIN, next)));
+        found.extend(end.map(|end| of_certificate(&name, end, now, bound, next)));
     }
     found
 }
@@ -160,9 +161,6 @@ fn losses(facts: &Facts) -> Finding {
         }
     }
 }
-
-/// A certificate that ends sooner is wrong, as `check` has it.
-const CERTIFICATE_LEFT_MIN: Duration = Duration::from_secs(14 * 86_400);
 
 const FOOT: &str = "\
 Of one channel: `logboom check CHANNEL`. While it works: `logboom top`, `logboom drains status`.

@@ -219,7 +219,7 @@ async fn exchange(
     // connection, and a slow or endless one may not hold up the next batch.
     let has_end = has_known_end(&response);
     let is_needed = judge.is_body_needed && response.status().is_success();
-    let mut rest = Rest::Broken;
+    let mut rest = Ok(Rest::Broken);
     if has_end || judge.is_body_needed {
         let wait_end = match is_needed {
             true => deadline,
@@ -227,16 +227,21 @@ async fn exchange(
         };
         let body = response.into_body();
         let read = read_to_end(body, &mut answer.said, judge.said_bytes_max);
-        rest = timeout_at(wait_end, connection.run(read))
-            .await
-            .unwrap_or(Rest::Broken);
+        rest = timeout_at(wait_end, connection.run(read)).await;
     }
-    if is_needed && rest == Rest::Broken {
-        // It may have said anything.
-        return Err(Failure::Closed);
+    match rest {
+        // What is missing may have said anything.
+        Err(_) if is_needed => {
+            return Err(Failure::TimedOut {
+                what: "the answer's body",
+                timeout: within,
+            });
+        }
+        Ok(Rest::Broken) if is_needed => return Err(Failure::Closed),
+        _ => {}
     }
     let outcome = (judge.judge)(&answer);
-    let is_read = has_end && rest == Rest::Whole;
+    let is_read = has_end && matches!(rest, Ok(Rest::Whole));
     Ok((outcome, is_read && !connection.sender.is_closed()))
 }
 
@@ -245,7 +250,7 @@ async fn exchange(
 enum Rest {
     Whole,
     TooLong,
-    /// It broke off, took too long, or nobody read it.
+    /// It broke off, or nobody read it.
     Broken,
 }
 

@@ -29,10 +29,8 @@ use crate::syslog::message::{Message, NO_TIME_TEXT};
 /// Writes the messages of one channel.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Exporter {
-    /// `service.name`.
-    pub service: String,
-    /// `heroku.app.id`.
-    pub app: String,
+    /// Its id: `service.name` and `heroku.app.id`.
+    pub channel: String,
     /// Whether the pairs of a text become attributes.
     pub reads_logfmt: bool,
 }
@@ -59,8 +57,8 @@ impl Exporter {
 
     fn resource(&self, message: &Message<'_>) -> Resource {
         let mut attributes = vec![
-            text("service.name", self.service.as_bytes()),
-            text("heroku.app.id", self.app.as_bytes()),
+            text("service.name", self.channel.as_bytes()),
+            text("heroku.app.id", self.channel.as_bytes()),
         ];
         attributes.extend(given("service.instance.id", message.procid));
         attributes.extend(given("host.name", message.hostname));

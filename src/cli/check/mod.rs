@@ -39,7 +39,7 @@ pub(crate) struct Check {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     channel: String,
     /// A certificate that ends sooner fails; one that ends in twice the time is warned of
-    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    #[arg(long, value_name = "DAYS", default_value_t = CERTIFICATE_DAYS, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     certificate_days: u32,
     /// A source that is silent for longer than this, and than three times its longest pause, fails
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = time)]
@@ -205,7 +205,10 @@ fn time(text: &str) -> Result<Duration, String> {
     config::duration(text).map_err(|problem| format!("{problem}; a time is such as 90s, 15m or 2h"))
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
+/// A certificate that ends within so many days is wrong, unless told otherwise.
+pub(crate) const CERTIFICATE_DAYS: u32 = 14;
+
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 const PROGRESS_STEP: Duration = Duration::from_millis(200);
 

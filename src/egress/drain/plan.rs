@@ -68,8 +68,7 @@ impl Plan {
         let shape = match (entry.options.format, mending(&entry.options, &url)) {
             (Format::Otlp, _) => Shape::Otlp(Box::new(Otlp {
                 exporter: Exporter {
-                    service: entry.channel.as_str().to_owned(),
-                    app: entry.channel.as_str().to_owned(),
+                    channel: entry.channel.as_str().to_owned(),
                     reads_logfmt: entry.options.attributes == Attributes::Logfmt,
                 },
                 path_and_query: otlp::path_and_query(&url),
