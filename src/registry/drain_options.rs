@@ -268,9 +268,10 @@ impl DrainOptions {
         let is_http = matches!(url.scheme(), Scheme::Http | Scheme::Https);
         if !is_http {
             let option = [
+                // First: it brings a compression along that nobody gave.
+                (self.format == Format::Otlp, "format=otlp"),
                 (!self.headers.is_empty(), "headers"),
                 (self.compression != Compression::None, "compression"),
-                (self.format == Format::Otlp, "format=otlp"),
             ];
             if let Some(&(_, option)) = option.iter().find(|(is_given, _)| *is_given) {
                 return Err(DrainOptionsError::NotHttp { option });
@@ -484,6 +485,8 @@ mod tests {
         check(syslog, r#"{"compression":"gzip"}"#, "compression needs");
         check(https, r#"{"format":"otlp","attributes":"logfmt"}"#, "");
         check(syslog, r#"{"format":"otlp"}"#, "format=otlp needs an http");
+        let packed = r#"{"format":"otlp","compression":"gzip"}"#;
+        check(syslog, packed, "format=otlp needs an http");
         check(
             http,
             r#"{"attributes":"logfmt"}"#,
