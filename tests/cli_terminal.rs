@@ -395,6 +395,12 @@ async fn logs_are_paged_where_that_is_asked_for() {
         screen.contains("]: well") || screen.contains("]:     well"),
         "{screen}"
     );
+    terminal.run("clear; PAGER=nopager logboom logs shop --pager; echo code $?");
+    terminal
+        .until("the complaint", |screen| {
+            screen.contains("PAGER \"nopager\": it cannot be started") && screen.contains("code 2")
+        })
+        .await;
     terminal.run("clear; logboom logs shop --color always | less -R; echo code $?");
     terminal
         .until("the first page", |screen| screen.contains("it failed"))

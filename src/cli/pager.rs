@@ -11,6 +11,7 @@ use crate::config::PAGER_VARIABLE;
 
 /// A pager at work.
 pub(crate) struct Pager {
+    line: String,
     child: Child,
     out: Out,
 }
@@ -30,7 +31,11 @@ impl Pager {
             .spawn()
             .map_err(failed)?;
         let out = Out::pipe(child.stdin.take());
-        Ok(Self { child, out })
+        Ok(Self {
+            line: line.to_owned(),
+            child,
+            out,
+        })
     }
 
     /// Where to write what it shows.
@@ -38,12 +43,25 @@ impl Pager {
         self.out.clone()
     }
 
-    /// Says that this was all, and waits until the reader has left it.
-    pub(crate) fn finish(mut self) {
+    /// Says that this was all, and waits until the reader has left it. How it ended is its own
+    /// matter, unless the shell could not start it.
+    pub(crate) fn finish(mut self) -> Result<(), CliError> {
         self.out.close();
-        // It was started, so it can be waited for; how it ended is its own matter.
-        if self.child.wait().is_err() { /* see above */ }
+        let ended = self.child.wait().map_err(CliError::Runtime)?;
+        match ended.code() {
+            Some(NOT_RUNNABLE | NOT_FOUND) => Err(CliError::Usage {
+                what: "PAGER",
+                value: self.line,
+                reason: "it cannot be started; name one that is installed, or leave out --pager"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 }
+
+/// What a shell ends with that cannot run a command (POSIX, Shell Command Language, 2.8.2).
+const NOT_RUNNABLE: i32 = 126;
+const NOT_FOUND: i32 = 127;
 
 const PAGER_DEFAULT: &str = "less -FRX";

@@ -57,7 +57,7 @@ pub(crate) fn run(logs: &Logs, environment: &Environment, out: &Out) -> Result<E
     };
     let ended = small_runtime()?.block_on(shown.show());
     if let Some(pager) = pager {
-        pager.finish();
+        pager.finish()?;
     }
     ended
 }
